@@ -1,0 +1,1 @@
+//! Bead to order.

@@ -1,0 +1,20 @@
+//! The words Yggdrasil's programs exchange over HTTP.
+//!
+//! - [`execute`]: an order to an executor, and how it ended.
+//! - [`refusal`]: why an executor did not start something.
+//! - [`executor`]: what an executor says of itself (`/health`, `/status`, `/attempts`).
+//! - [`coordinator`]: what the coordinator answers to `ygg` and to people.
+//! - [`log`]: the headers that come with a piece of a log.
+//!
+//! Shapes and JSON Schemas only: nothing here does I/O or reads a clock. Members are only ever
+//! added; a reader ignores members that it does not know.
+#![warn(missing_docs)]
+
+pub mod coordinator;
+pub mod execute;
+pub mod executor;
+pub mod log;
+pub mod refusal;
+
+/// The version of the executor protocol that this crate speaks, shown by `/status`.
+pub const PROTOCOL: u32 = 1;
