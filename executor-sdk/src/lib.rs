@@ -1,1 +1,40 @@
-//! Under construction.
+//! What the author of a Yggdrasil executor imports.
+//!
+//! An executor is a struct (its settings) that implements [`Executor`], and one struct per task
+//! (its params) that implements [`Task`]; [`run`] does the rest: flags and environment, logs, the
+//! HTTP API, params checked with the field's path, a time limit that ends the whole process
+//! group, the spool, the drain on SIGTERM, metrics and `--check`.
+//!
+//! - [`prelude`]: everything a task file needs, in one `use`.
+//! - [`Context`]: what a running task may use; [`Context::run_command`] and
+//!   [`Context::run_playbook`] start processes.
+//! - [`Report`] and [`Failure`]: how a task ends.
+//! - [`Ask`]: what the node's policy is asked before a task starts.
+//! - [`harness`]: an executor in a test, over real HTTP.
+//!
+//! Inside: `program` reads the settings and starts everything, `api` is the HTTP surface,
+//! `runner` owns the attempts, `spool` remembers them, `log` holds what they print, `policy`
+//! is the node owner's word, `params` turns JSON into a task.
+#![warn(missing_docs)]
+
+mod command;
+mod log;
+mod node;
+mod params;
+mod registry;
+mod stop;
+mod context;
+mod executor;
+mod playbook;
+mod program;
+mod result;
+
+pub mod harness;
+pub mod prelude;
+
+pub use command::RunCommand;
+pub use context::Context;
+pub use executor::{Ask, Executor, Task, Tasks};
+pub use playbook::RunPlaybook;
+pub use program::run;
+pub use result::{Failure, Report, TaskResult};

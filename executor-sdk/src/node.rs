@@ -1,0 +1,88 @@
+//! What every attempt of one process shares.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// Where a program that answers nothing is given up.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What commands inherit; read once, by the settings.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Environment {
+    pub(crate) path: Option<OsString>,
+    pub(crate) home: Option<PathBuf>,
+    pub(crate) tz: Option<OsString>,
+}
+
+impl Environment {
+    /// Finds a program by its name on the path, or by its path.
+    pub(crate) fn find(&self, name: &OsStr) -> Option<PathBuf> {
+        if name.as_encoded_bytes().contains(&b'/') {
+            let path = PathBuf::from(name);
+            return is_executable(&path).then_some(path);
+        }
+        std::env::split_paths(self.path.as_ref()?)
+            .map(|folder| folder.join(name))
+            .find(|path| is_executable(path))
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// What every attempt of one process shares.
+pub(crate) struct Node {
+    pub(crate) environment: Environment,
+    /// Where attempts get their temporary folders.
+    pub(crate) temp: PathBuf,
+    /// Identifies the spool over all lives of the process.
+    pub(crate) spool: Uuid,
+    /// Identifies this life of the process.
+    pub(crate) life: Uuid,
+    /// The folder that playbooks come from, when the policy names one.
+    pub(crate) playbooks: Option<PathBuf>,
+    http: OnceLock<reqwest::Client>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("spool", &self.spool).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn new(
+        environment: Environment,
+        temp: PathBuf,
+        spool: Uuid,
+        life: Uuid,
+        playbooks: Option<PathBuf>,
+    ) -> Self {
+        Self { environment, temp, spool, life, playbooks, http: OnceLock::new() }
+    }
+
+    /// Returns the mark that every command of this life starts with: `SPOOL/LIFE/`.
+    pub(crate) fn mark_of_this_life(&self) -> String {
+        format!("{}/{}/", self.spool, self.life)
+    }
+
+    /// Returns the shared client. It is made when the first task wants it: reading the
+    /// certificates costs time and memory that many executors never need.
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        self.http.get_or_init(|| {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT)
+                // Addresses of the home network must not go through a proxy of the environment.
+                .no_proxy()
+                .build()
+                .expect("the TLS provider is installed first thing in `run`")
+        })
+    }
+}
