@@ -1,0 +1,160 @@
+//! Serving HTTP with limits: slow clients, many connections, and a stop with a deadline.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tracing::{debug, warn};
+
+use crate::duration;
+use crate::exit::Exit;
+
+/// How long a client may take for a request head; also how long an idle connection is kept.
+pub const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// Connections beyond this wait in the kernel's queue.
+const CONNECTIONS: usize = 1024;
+
+/// Opens the port to listen on.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Exit> {
+    let error = match TcpListener::bind(address).await {
+        Ok(listener) => return Ok(listener),
+        Err(error) => error,
+    };
+    let (ip, port) = (address.ip(), address.port());
+    Err(match error.kind() {
+        ErrorKind::AddrInUse => Exit::unavailable(format!("port {port} on {ip} is taken")).hinted(
+            "stop what holds it (`ss -ltnp` shows it), or choose another with --port (PORT)",
+        ),
+        ErrorKind::PermissionDenied => {
+            Exit::unavailable(format!("this user may not open port {port} on {ip}"))
+                .hinted("choose a port above 1023 with --port (PORT)")
+        }
+        ErrorKind::AddrNotAvailable => {
+            Exit::unavailable(format!("{ip} is no address of this machine"))
+                .hinted("choose another with --host (YGGDRASIL_HOST)")
+        }
+        _ => Exit::unavailable(format!("cannot listen on {address}: {error}")),
+    })
+}
+
+/// Serves `router` until `stop`. Then no connection is accepted, idle ones are closed, running
+/// requests may finish within `drain`, and what is left is dropped.
+///
+/// Handlers find the peer's address as `ConnectInfo<SocketAddr>`.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    drain: Duration,
+) {
+    // The future of a connection is owned here, so that dropping this function drops them all.
+    let mut connections = JoinSet::new();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let (stream, peer, permit) = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                note_panic(ended);
+                continue;
+            }
+            accepted = accept(&listener, &room) => accepted,
+        };
+        connections.spawn(connection(stream, peer, router.clone(), stop.clone(), permit));
+    }
+    drop(listener);
+    let all_ended = async {
+        while let Some(ended) = connections.join_next().await {
+            note_panic(ended);
+        }
+    };
+    if tokio::time::timeout(drain, all_ended).await.is_err() {
+        let left = connections.len();
+        warn!("{left} connections were still open after {} and are dropped", duration::show(drain));
+        connections.shutdown().await;
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, Option<OwnedSemaphorePermit>) {
+    // Never closed, so there is always a permit in the end.
+    let permit = Arc::clone(room).acquire_owned().await.ok();
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, permit),
+            Err(error) if is_of_one_client(error.kind()) => {}
+            // Out of descriptors, as a rule: without a pause this would be a busy loop.
+            Err(error) => {
+                warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_client(kind: ErrorKind) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+
+    matches!(kind, ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    stop: CancellationToken,
+    _permit: Option<OwnedSemaphorePermit>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!("no TCP_NODELAY for {peer}: {error}");
+    }
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let router = router.clone();
+        async move {
+            Ok::<Response, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {}))
+        }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_PATIENCE)
+        .max_buf_size(128 * 1024);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!("the connection from {peer} ended: {error}");
+    }
+}
+
+fn note_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        warn!("a request handler panicked; its connection is closed");
+    }
+}
