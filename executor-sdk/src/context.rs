@@ -96,6 +96,11 @@ impl Context {
         self.inner.log.append(&bytes);
     }
 
+    /// Writes text into the task's log as it is, without the end of a line.
+    pub fn print(&self, text: impl AsRef<str>) {
+        self.inner.log.append(text.as_ref().as_bytes());
+    }
+
     /// Waits until the task is to stop: cancelled, over its time limit, or the executor ends.
     ///
     /// Who calls this gets up to ten seconds to tidy up after it; otherwise the task is dropped

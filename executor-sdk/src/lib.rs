@@ -22,10 +22,13 @@ mod log;
 mod node;
 mod params;
 mod registry;
+mod spool;
 mod stop;
+mod tail;
 mod context;
 mod executor;
 mod playbook;
+mod policy;
 mod program;
 mod result;
 

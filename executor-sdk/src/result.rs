@@ -142,7 +142,7 @@ impl<E: Error> From<E> for Failure {
 }
 
 /// Returns the text of an error and of its causes, `a: b: c`.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,0 +1,299 @@
+//! The node owner's word on what may run here: `policy.yaml`.
+//!
+//! ```yaml
+//! allow:
+//!   commands: [uptime, /usr/local/bin/backup]   # run-command; none when absent
+//!   playbooks: /etc/yggdrasil/playbooks         # run-playbook; none when absent
+//!   paths: [/srv/repos]                         # what tasks read and write; all when absent
+//!   test_commands: ["make check"]               # own commands of run-tests; none when absent
+//! ```
+//! Without the file it is the same as with an empty one. The coordinator cannot widen it. With
+//! the coordinator's `routing.yaml` this is the only place that reads YAML.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::Ask;
+use crate::node::Environment;
+
+mod paths;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use paths::below;
+
+/// What may run on this node.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Policy {
+    /// The file it came from; without one only the defaults hold.
+    file: Option<PathBuf>,
+    /// For tests of authors: commands, paths and test commands are all allowed.
+    everything: bool,
+    allow: Allow,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    allow: Allow,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Allow {
+    commands: Vec<String>,
+    playbooks: Option<PathBuf>,
+    paths: Option<Vec<PathBuf>>,
+    test_commands: Vec<TestCommand>,
+}
+
+/// A test command as the owner writes it: a text split at blanks, or a list of arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct TestCommand(Vec<String>);
+
+impl<'de> Deserialize<'de> for TestCommand {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Words;
+        impl<'de> serde::de::Visitor<'de> for Words {
+            type Value = TestCommand;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a command as a text or as a list of its arguments")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TestCommand, E> {
+                Ok(TestCommand(text.split_whitespace().map(str::to_owned).collect()))
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut list: A,
+            ) -> Result<TestCommand, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element()? {
+                    words.push(word);
+                }
+                Ok(TestCommand(words))
+            }
+        }
+        deserializer.deserialize_any(Words)
+    }
+}
+
+/// Why the policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    #[error("cannot read the policy `{path}`")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path}{place}: {text}")]
+    Text { path: String, place: String, text: String },
+    #[error("{path}: `{rule}` must be {expected}, found `{found}`")]
+    Rule { path: String, rule: String, expected: &'static str, found: String },
+}
+
+/// What the policy does not allow, with the rule that says so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Forbidden {
+    pub(crate) error: String,
+    pub(crate) hint: String,
+}
+
+impl Policy {
+    /// Reads the policy. A file that may be absent is the default of its setting.
+    pub(crate) fn load(path: &Path, may_be_absent: bool) -> Result<Self, PolicyError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path),
+            Err(error) if may_be_absent && error.kind() == io::ErrorKind::NotFound => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(PolicyError::Read { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Returns one that allows every command, path and test command, for the tests of authors.
+    pub(crate) fn everything() -> Self {
+        Self { everything: true, ..Self::default() }
+    }
+
+    /// Parses the text of `path`.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, PolicyError> {
+        let document: Option<Document> = serde_yaml::from_str(text).map_err(|error| {
+            let place = error
+                .location()
+                .map(|at| format!(":{}:{}", at.line(), at.column()))
+                .unwrap_or_default();
+            PolicyError::Text { path: path.display().to_string(), place, text: words(&error) }
+        })?;
+        let allow = document.unwrap_or_default().allow;
+        check(&allow, path)?;
+        Ok(Self { file: Some(path.to_owned()), everything: false, allow })
+    }
+
+    /// Returns the folder that playbooks come from.
+    pub(crate) fn playbooks(&self) -> Option<&Path> {
+        self.allow.playbooks.as_deref()
+    }
+
+    /// Says whether a task may touch this.
+    pub(crate) fn judge(&self, ask: &Ask, environment: &Environment) -> Result<(), Forbidden> {
+        if let Some(forbidden) = self.closed(ask) {
+            return Err(forbidden);
+        }
+        match ask {
+            // Nothing is named yet; the params will be refused for it.
+            Ask::Command(name) | Ask::Playbook(name) if name.is_empty() => Ok(()),
+            Ask::Command(program) => self.command(program, environment),
+            Ask::Playbook(name) => self.playbook(name),
+            Ask::Path(path) => self.path(path),
+            Ask::TestCommand(words) => self.test_command(words),
+        }
+    }
+
+    /// Says whether the policy allows nothing at all of this kind.
+    pub(crate) fn closed(&self, ask: &Ask) -> Option<Forbidden> {
+        let (rule, nothing) = match ask {
+            Ask::Command(_) => ("commands", self.allow.commands.is_empty() && !self.everything),
+            Ask::Playbook(_) => ("playbooks", self.allow.playbooks.is_none()),
+            Ask::Path(_) => ("paths", self.allow.paths.as_ref().is_some_and(Vec::is_empty)),
+            Ask::TestCommand(_) => {
+                ("test_commands", self.allow.test_commands.is_empty() && !self.everything)
+            }
+        };
+        nothing.then(|| self.forbid(rule, "allows nothing".to_owned()))
+    }
+
+    fn command(&self, program: &str, environment: &Environment) -> Result<(), Forbidden> {
+        if self.everything {
+            return Ok(());
+        }
+        let found = environment.find(OsStr::new(program));
+        let is_allowed = self.allow.commands.iter().any(|rule| {
+            if rule == program {
+                return true;
+            }
+            // A bare name and the full path of what it means on this node are the same command.
+            match (rule.contains('/'), program.contains('/')) {
+                (true, false) => found.as_deref() == Some(Path::new(rule)),
+                (false, true) => {
+                    environment.find(OsStr::new(rule)).as_deref() == Some(Path::new(program))
+                }
+                _ => false,
+            }
+        });
+        if is_allowed {
+            return Ok(());
+        }
+        Err(self.forbid("commands", format!("does not list `{program}`")))
+    }
+
+    fn playbook(&self, name: &str) -> Result<(), Forbidden> {
+        let Some(folder) = self.playbooks() else { return Ok(()) };
+        below(folder, name).map(drop).map_err(|why| {
+            self.forbid("playbooks", format!("allows what is below `{}`: {why}", folder.display()))
+        })
+    }
+
+    fn path(&self, path: &Path) -> Result<(), Forbidden> {
+        let Some(allowed) = &self.allow.paths else { return Ok(()) };
+        let deny = |why: String| Err(self.forbid("paths", why));
+        if !path.is_absolute() {
+            return deny(format!("holds absolute paths, and `{}` is none", path.display()));
+        }
+        let resolved = match paths::resolve(path) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                return deny(format!("cannot be judged for `{}`: {error}", path.display()));
+            }
+        };
+        let is_below =
+            |rule: &PathBuf| paths::resolve(rule).is_ok_and(|rule| resolved.starts_with(rule));
+        if allowed.iter().any(is_below) {
+            return Ok(());
+        }
+        deny(format!("does not hold `{}`", path.display()))
+    }
+
+    fn test_command(&self, words: &[String]) -> Result<(), Forbidden> {
+        if self.everything || self.allow.test_commands.iter().any(|rule| rule.0 == words) {
+            return Ok(());
+        }
+        Err(self.forbid("test_commands", format!("does not list `{}`", words.join(" "))))
+    }
+
+    fn forbid(&self, rule: &str, why: String) -> Forbidden {
+        match &self.file {
+            Some(file) => Forbidden {
+                error: format!("the policy rule `allow.{rule}` of this node {why}"),
+                hint: format!("the owner of the node may change `{}`", file.display()),
+            },
+            None => Forbidden {
+                error: format!(
+                    "the policy rule `allow.{rule}` of this node {why}: there is no policy file"
+                ),
+                hint: format!("the owner of the node may allow it under `allow.{rule}` in \
+                    /etc/yggdrasil/policy.yaml, or in the file named by --policy"),
+            },
+        }
+    }
+}
+
+/// Checks what the types do not say.
+fn check(allow: &Allow, file: &Path) -> Result<(), PolicyError> {
+    let wrong = |rule: String, expected: &'static str, found: String| PolicyError::Rule {
+        path: file.display().to_string(),
+        rule,
+        expected,
+        found,
+    };
+    for (at, command) in allow.commands.iter().enumerate() {
+        let is_name = !command.is_empty() && !command.contains('/');
+        if !is_name && !Path::new(command).is_absolute() {
+            let rule = format!("allow.commands[{at}]");
+            return Err(wrong(rule, "a program's name or its absolute path", command.clone()));
+        }
+    }
+    for (at, path) in allow.paths.iter().flatten().enumerate() {
+        if !path.is_absolute() {
+            let rule = format!("allow.paths[{at}]");
+            return Err(wrong(rule, "an absolute path", path.display().to_string()));
+        }
+    }
+    for (at, words) in allow.test_commands.iter().enumerate() {
+        if words.0.is_empty() {
+            return Err(wrong(format!("allow.test_commands[{at}]"), "a command", String::new()));
+        }
+    }
+    if let Some(folder) = &allow.playbooks
+        && !(folder.is_absolute() && folder.is_dir())
+    {
+        let found = folder.display().to_string();
+        return Err(wrong("allow.playbooks".to_owned(), "an existing folder, absolute", found));
+    }
+    Ok(())
+}
+
+/// Returns the parser's text without the place, which stands before it already, and with the
+/// nearest known name.
+fn words(error: &serde_yaml::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
+    let Some(unknown) = text
+        .split_once("unknown field `")
+        .and_then(|(_, rest)| rest.split_once('`'))
+        .map(|(name, _)| name)
+    else {
+        return text;
+    };
+    let nearest = ["allow", "commands", "playbooks", "paths", "test_commands"]
+        .into_iter()
+        .min_by_key(|name| strsim::damerau_levenshtein(name, unknown))
+        .filter(|name| strsim::damerau_levenshtein(name, unknown) <= 3);
+    match nearest {
+        Some(name) => format!("{text}; did you mean `{name}`?"),
+        None => text,
+    }
+}
