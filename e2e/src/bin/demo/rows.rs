@@ -1,0 +1,147 @@
+//! What is known of each bead while the demo runs.
+
+use std::time::{Duration, Instant};
+
+use e2e::http::Asked;
+use jiff::Timestamp;
+use protocol::coordinator::{AttemptSummary, BeadView, PlanView, Stage as Where};
+
+use crate::story::Step;
+
+/// Where a bead stands.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum State {
+    /// Nothing is known yet.
+    Unknown,
+    /// It waits, and why.
+    Waits(String),
+    /// It runs on this executor.
+    Runs(String),
+    /// Its last attempt is settled.
+    Ended(Box<AttemptSummary>, String),
+}
+
+/// One bead of the demo.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) step: Step,
+    pub(crate) id: String,
+    /// When `create` had ended.
+    pub(crate) created: Timestamp,
+    pub(crate) state: State,
+    /// When its last attempt started.
+    pub(crate) started: Option<Timestamp>,
+    /// When the coordinator was last asked about this bead alone.
+    asked: Option<Instant>,
+}
+
+/// How long to leave the coordinator alone about one bead that waits: the answer costs it a
+/// command of the Beads CLI.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+impl Row {
+    /// A bead that has just been written.
+    pub(crate) fn new(step: Step, id: String) -> Self {
+        let created = Timestamp::now();
+        Self {
+            step,
+            id,
+            created,
+            state: State::Unknown,
+            started: None,
+            asked: Some(Instant::now()),
+        }
+    }
+
+    /// Returns whether nothing more is going to happen to it, as far as it goes by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(..))
+    }
+
+    fn may_ask(&self) -> bool {
+        let was_active = matches!(self.state, State::Runs(_));
+        was_active || self.asked.is_none_or(|asked| asked.elapsed() > PATIENCE)
+    }
+
+    /// Returns the text for people of where it stands.
+    pub(crate) fn shown(&self) -> (String, String) {
+        match &self.state {
+            State::Unknown => ("written".to_owned(), String::new()),
+            State::Waits(why) => ("waits".to_owned(), why.clone()),
+            State::Runs(executor) => ("runs".to_owned(), format!("on {executor}")),
+            State::Ended(attempt, why) => {
+                let ending =
+                    attempt.ending.map_or("never started", protocol::execute::Ending::as_str);
+                (ending.to_owned(), why.clone())
+            }
+        }
+    }
+
+    /// Returns the time from when it could start (written, and what it waits for done) to its start.
+    pub(crate) fn delay(&self, rows: &[Self]) -> Option<f64> {
+        let settled =
+            rows.iter().filter(|row| self.step.after.contains(&row.step.key)).map(|row| match &row
+                .state
+            {
+                State::Ended(attempt, _) => attempt.settled,
+                _ => None,
+            });
+        let free = settled.flatten().chain([self.created]).max()?;
+        let started = self.started?;
+        Some(started.duration_since(free).as_secs_f64().max(0.0))
+    }
+}
+
+/// Brings the rows up to date. Returns whether something changed.
+pub(crate) async fn refresh(rows: &mut [Row], ygg: &Asked) -> anyhow::Result<bool> {
+    let plan = ygg.plan().await?;
+    let mut changed = false;
+    for row in rows.iter_mut().filter(|row| !row.step.task.is_empty() && !row.has_ended()) {
+        let state = match seen(&plan, &row.id) {
+            Some(state) => state,
+            // Neither planned nor running: it has ended, or waits for another bead.
+            None if row.may_ask() => {
+                row.asked = Some(Instant::now());
+                last(&ygg.why(&row.id).await?)
+            }
+            None => continue,
+        };
+        if let Some(attempt) = plan.attempts.iter().find(|attempt| attempt.bead == row.id) {
+            row.started = attempt.started.or(row.started);
+        }
+        if let State::Ended(attempt, _) = &state {
+            row.started = attempt.started.or(row.started);
+        }
+        changed |= state != row.state;
+        row.state = state;
+    }
+    Ok(changed)
+}
+
+fn seen(plan: &PlanView, id: &str) -> Option<State> {
+    if let Some(attempt) = plan.attempts.iter().find(|attempt| attempt.bead == id) {
+        let executor = attempt.executor.clone().unwrap_or_default();
+        return match attempt.stage {
+            Where::Running => Some(State::Runs(executor)),
+            Where::Settled | Where::Dropped => None,
+            Where::Lost => Some(State::Waits(format!("{executor} is lost"))),
+            Where::Recorded | Where::Claimed | Where::Offered => {
+                Some(State::Waits("starts".to_owned()))
+            }
+            Where::Ended => Some(State::Waits("is being written down".to_owned())),
+        };
+    }
+    let bead = plan.beads.iter().find(|bead| bead.bead == id)?;
+    let why = bead.reason.as_ref().map_or("starts", |reason| reason.text.as_str());
+    Some(State::Waits(why.to_owned()))
+}
+
+fn last(view: &BeadView) -> State {
+    match view.attempts.last() {
+        Some(attempt) if attempt.stage == Where::Settled => {
+            let why = attempt.error.clone().unwrap_or_else(|| view.reason.text.clone());
+            State::Ended(Box::new(attempt.clone()), why)
+        }
+        _ => State::Waits(view.reason.text.clone()),
+    }
+}
