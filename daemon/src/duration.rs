@@ -45,16 +45,14 @@ pub fn show(duration: Duration) -> String {
         [(seconds / DAY, "d"), (seconds % DAY / 3600, "h"), (seconds % 3600 / 60, "m")]
     {
         if count > 0 {
-            text.push_str(&format!("{count}{unit}"));
+            text.push_str(&count.to_string());
+            text.push_str(unit);
         }
     }
-    match (seconds % 60, fraction) {
-        (0, 0) => {}
-        (whole, 0) => text.push_str(&format!("{whole}s")),
-        (whole, fraction) => {
-            let digits = format!("{fraction:03}");
-            text.push_str(&format!("{whole}.{}s", digits.trim_end_matches('0')));
-        }
+    if seconds % 60 > 0 || fraction > 0 {
+        let last = format!("{}.{fraction:03}", seconds % 60);
+        text.push_str(last.trim_end_matches('0').trim_end_matches('.'));
+        text.push('s');
     }
     text
 }

@@ -72,12 +72,22 @@ pub fn report(program: &str, result: Result<(), Exit>) -> ExitCode {
     ExitCode::from(exit.code)
 }
 
-fn lines(program: &str, exit: &Exit) -> String {
-    let mut text = format!("{program}: {}\n", exit.error);
-    if let Some(hint) = &exit.hint {
-        text.push_str(&format!("  hint: {hint}\n"));
+/// Writes an error and what caused it in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        texts.push(error.to_string());
+        cause = error.source();
     }
-    text
+    texts.join(": ")
+}
+
+fn lines(program: &str, exit: &Exit) -> String {
+    match &exit.hint {
+        Some(hint) => format!("{program}: {}\n  hint: {hint}\n", exit.error),
+        None => format!("{program}: {}\n", exit.error),
+    }
 }
 
 #[cfg(test)]
@@ -93,6 +103,14 @@ mod tests {
             "ygg: no such route `x`\n  hint: known routes are `a` and `b`\n"
         );
         assert_eq!(exit.code, 78);
+    }
+
+    #[test]
+    fn a_chain_names_every_cause_once() {
+        let inner = std::io::Error::other("disk full");
+        let outer = crate::process::SpawnError::Io { program: "git".into(), source: inner };
+
+        assert_eq!(chain(&outer), "cannot start `git`: disk full");
     }
 
     #[test]

@@ -157,15 +157,12 @@ async fn supervise<S: Sink>(
             }
         }
     };
-    let exit = match running.handle.take_if(|_| !end.stuck) {
+    let exit = if let Some(handle) = running.handle.take_if(|_| !end.stuck) {
         // The leader is a zombie, so this returns at once.
-        Some(handle) => exit_kind(handle.wait().map_err(io)?.status),
-        None => {
-            error!(
-                "process {group} of `{program}` is still there after SIGKILL; it is left behind"
-            );
-            ExitKind::Signal(Signal::SIGKILL as i32)
-        }
+        exit_kind(handle.wait().map_err(io)?.status)
+    } else {
+        error!("process {group} of `{program}` is still there after SIGKILL; it is left behind");
+        ExitKind::Signal(Signal::SIGKILL as i32)
     };
 
     let hunt = async {

@@ -92,19 +92,19 @@ pub fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Exit> {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn finished_waits_for_tracked_tasks_and_not_beyond_the_limit() {
         let shutdown = Shutdown::new();
         let token = shutdown.draining.clone();
         let task = shutdown.spawn(async move { token.cancelled().await });
 
-        assert!(!shutdown.finished(Duration::from_secs(30)).await);
+        assert!(!shutdown.finished(Duration::from_millis(10)).await);
         shutdown.draining.cancel();
         assert!(shutdown.finished(Duration::from_secs(30)).await);
         task.await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn now_ends_the_waiting() {
         let shutdown = Shutdown::new();
         let _task = shutdown.spawn(std::future::pending::<()>());

@@ -18,6 +18,8 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::error;
 
+use crate::exit;
+
 pub use error::StoreError;
 pub use rusqlite as sql;
 
@@ -87,7 +89,7 @@ impl Store {
         let job = writer::job(f, move |result: Result<(), StoreError>| {
             drop(permit);
             if let Err(error) = result {
-                error!("a write to the store failed: {}", error::chain(&error));
+                error!("a write to the store failed: {}", exit::chain(&error));
             }
         });
         if self.writer.send(writer::Message::Job(job)).is_err() {

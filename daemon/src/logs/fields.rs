@@ -5,6 +5,8 @@ use std::fmt;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 
+use crate::exit;
+
 /// The fields of one event or span, in the order they were written.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
@@ -51,12 +53,6 @@ impl Visit for Fields {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        self.put(field, Value::from(text));
+        self.put(field, Value::from(exit::chain(value)));
     }
 }

@@ -1,6 +1,6 @@
 //! Where a program is.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,10 @@ use super::{Command, SpawnError};
 /// Searched when there is no PATH at all.
 const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Finds an executable file: a name in the folders of `path` (without one, in the system's usual
-/// folders), or a path as it is. Empty and relative folders of `path` are passed over: they would
+/// Finds an executable file.
+///
+/// A name is looked for in the folders of `path` (without one, in the system's usual folders); a
+/// path is taken as it is. Empty and relative folders of `path` are passed over: they would
 /// make the current folder decide what runs.
 pub fn find_program(name: &OsStr, path: Option<&OsStr>) -> Option<PathBuf> {
     if is_path(name) {
@@ -32,7 +34,7 @@ pub(super) fn resolve(command: &Command) -> Result<PathBuf, SpawnError> {
     let name = &command.program;
     let program = || name.to_string_lossy().into_owned();
     if !is_path(name) {
-        let path = command.env.get(OsStr::new("PATH")).map(|path| path.as_os_str());
+        let path = command.env.get(OsStr::new("PATH")).map(OsString::as_os_str);
         return find_program(name, path).ok_or_else(|| SpawnError::NotFound { program: program() });
     }
     let file = command.cwd.as_deref().unwrap_or(Path::new("")).join(name);

@@ -31,13 +31,3 @@ pub enum StoreError {
     #[error("a job of the store panicked; it had no effect")]
     Panicked,
 }
-
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
