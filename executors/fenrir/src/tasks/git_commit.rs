@@ -1,0 +1,249 @@
+//! `git-commit`: what is in a work tree becomes a commit, and is pushed when asked.
+
+mod files;
+
+use executor_sdk::prelude::*;
+
+use crate::git::Git;
+use crate::{Fenrir, plain};
+use files::Files;
+
+/// How many names of files the result lists.
+const SHOWN_FILES: usize = 1000;
+
+/// Commits what is in a work tree; nothing to commit is a success that says so.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub struct GitCommit {
+    /// The top of the work tree: an absolute path.
+    repo_path: String,
+    /// The commit message.
+    message: String,
+    /// Commit only what changed below these paths of the repository (default: everything, or
+    /// only `files` where there are some).
+    #[serde(default)]
+    paths: Vec<String>,
+    /// Write these files first.
+    #[serde(default)]
+    files: Vec<File>,
+    /// Push the branch to its remote afterwards, also when there was nothing to commit.
+    #[serde(default)]
+    push: bool,
+}
+
+/// A file to write before the commit.
+#[derive(Debug, Deserialize, JsonSchema)]
+struct File {
+    /// Where it lies, from the top of the repository.
+    path: String,
+    /// The whole of its text.
+    content: String,
+}
+
+impl Task<Fenrir> for GitCommit {
+    const TYPE: &'static str = "git-commit";
+    // The second run finds nothing to commit, and pushes what the first may not have pushed.
+    const IDEMPOTENT: bool = true;
+    const TOOLS: &'static [&'static str] = &["git"];
+
+    fn asks(params: &Map<String, Value>) -> Vec<Ask> {
+        Ask::paths(params, &["repo_path"])
+    }
+
+    async fn run(self, executor: &Fenrir, cx: &Context) -> TaskResult {
+        if self.message.trim().is_empty() || self.message.contains('\0') {
+            return Err(Failure::new("`message` is empty, or contains NUL"));
+        }
+        let top = plain::absolute("repo_path", &self.repo_path)?;
+        let git = Git::at_top(&top, executor, cx).await?;
+        let _turn = executor.changing.hold(git.folder()).await;
+        let paths = self.wanted_paths()?;
+        let target = if self.push { Some(Target::find(&git).await?) } else { None };
+        has_identity(&git).await?;
+        has_no_conflict(&git).await?;
+
+        self.write_files(&git).await?;
+        let staged = stage(&git, &paths).await?;
+        if !staged.is_empty() {
+            self.commit(&git, &paths).await?;
+        }
+        let commit = git.commit().await?;
+        let committed = !staged.is_empty();
+        let mut data = json!({
+            "committed": committed,
+            "commit": commit,
+            "branch": git.branch().await?,
+            "files": &staged[..staged.len().min(SHOWN_FILES)],
+            "files_count": staged.len(),
+            "pushed": false,
+        });
+        let at = commit.as_deref().unwrap_or("no commit yet");
+        let mut text = if committed {
+            format!("committed {} files: {at}", staged.len())
+        } else {
+            format!("nothing to commit; at {at}")
+        };
+        if let Some(target) = target {
+            if commit.is_none() {
+                return Err(Failure::new("there is no commit to push").with_data(&data));
+            }
+            if let Err(failure) = target.push(&git).await {
+                let failure = failure.context(format!("{text}, but it was not pushed"));
+                return Err(failure.with_data(&data));
+            }
+            data["pushed"] = Value::Bool(true);
+            text = format!("{text}; pushed to {}", target.remote);
+        }
+        Ok(Report::text(text).with_data(&data))
+    }
+}
+
+impl GitCommit {
+    /// Returns what the commit is limited to; empty: everything.
+    fn wanted_paths(&self) -> Result<Vec<PathBuf>, Failure> {
+        let mut paths = Vec::new();
+        for (index, path) in self.paths.iter().enumerate() {
+            paths.push(plain::below(&format!("paths[{index}]"), path)?);
+        }
+        for (index, file) in self.files.iter().enumerate() {
+            paths.push(plain::below(&format!("files[{index}].path"), &file.path)?);
+        }
+        if paths.iter().any(|path| path.as_os_str().is_empty()) {
+            // The top itself: everything.
+            paths.clear();
+        }
+        Ok(paths)
+    }
+
+    async fn write_files(&self, git: &Git<'_>) -> Result<(), Failure> {
+        if self.files.is_empty() {
+            return Ok(());
+        }
+        let mut files = Files::new(git.folder());
+        for (index, file) in self.files.iter().enumerate() {
+            let path = plain::below(&format!("files[{index}].path"), &file.path)?;
+            if is_ignored(git, &path).await? {
+                return Err(Failure::new(format!(
+                    "`{}` is ignored by a .gitignore, so it would not be committed",
+                    path.display()
+                )));
+            }
+            files.add(path, file.content.clone())?;
+        }
+        tokio::task::spawn_blocking(move || files.write()).await?
+    }
+
+    async fn commit(&self, git: &Git<'_>, paths: &[PathBuf]) -> Result<(), Failure> {
+        let mut command = git
+            .command(["-c", "user.useConfigOnly=true", "commit", "--file=-"])
+            .stdin(self.message.as_bytes());
+        if !paths.is_empty() {
+            // What somebody else has staged elsewhere stays staged, and out of this commit.
+            command = command.args(["--only", "--"]).args(paths);
+        }
+        command.await.map_err(|failure| failure.context("nothing was committed"))?;
+        Ok(())
+    }
+}
+
+/// Fails with the remedy when git does not know who commits.
+///
+/// Git would otherwise make up an identity from the names of the user and of the machine.
+async fn has_identity(git: &Git<'_>) -> Result<(), Failure> {
+    for who in ["GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"] {
+        if git.ask(["-c", "user.useConfigOnly=true", "var", who]).await?.is_none() {
+            let folder = git.folder().display();
+            return Err(Failure::new(format!(
+                "git does not know who commits in `{folder}`: set `git -C {folder} config user.name NAME` \
+                 and `git -C {folder} config user.email MAIL`, or both with --global for the user \
+                 that the executor runs as"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a .gitignore keeps this file, which is not tracked, out of commits.
+async fn is_ignored(git: &Git<'_>, path: &Path) -> Result<bool, Failure> {
+    // This command knows no literal pathspecs; in front of a path, `./` does as well.
+    let path = Path::new(".").join(path);
+    let answer = git
+        .command(["check-ignore", "--quiet", "--"])
+        .arg(path)
+        .env("GIT_LITERAL_PATHSPECS", "0")
+        .quiet()
+        .any_exit()
+        .await?;
+    Ok(answer.exit_code() == Some(0))
+}
+
+/// Fails while a merge waits for a person: staging would call its conflicts resolved.
+async fn has_no_conflict(git: &Git<'_>) -> Result<(), Failure> {
+    match git.ask(["ls-files", "--unmerged"]).await? {
+        Some(conflicts) if !conflicts.is_empty() => Err(Failure::new(
+            "the work tree has merge conflicts that a person has to resolve; nothing was changed",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Stages the changes below `paths` and returns the names of the files that the commit will hold.
+async fn stage(git: &Git<'_>, paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    git.command(["add", "--all", "--"])
+        .args(if paths.is_empty() { &[][..] } else { paths })
+        .await
+        .map_err(|failure| failure.context("nothing was committed"))?;
+    let names = git
+        .command(["diff", "--cached", "--name-only", "--no-renames", "-z", "--"])
+        .args(paths)
+        .split()
+        .quiet()
+        .await?;
+    let names = names.stdout().split('\0').filter(|name| !name.is_empty());
+    Ok(names.map(str::to_owned).collect())
+}
+
+/// Where a push goes.
+struct Target {
+    remote: String,
+    refspec: String,
+    // The branch has no upstream yet and gets this one.
+    is_new: bool,
+}
+
+impl Target {
+    /// Finds out before anything is changed, so that a detached HEAD changes nothing.
+    async fn find(git: &Git<'_>) -> Result<Self, Failure> {
+        let Some(branch) = git.branch().await? else {
+            return Err(Failure::new("no branch is checked out, so there is nothing to push"));
+        };
+        let upstream = configured(git, &format!("branch.{branch}.remote")).await?;
+        let upstream = upstream.filter(|remote| remote != ".");
+        let merge = configured(git, &format!("branch.{branch}.merge")).await?;
+        let mut own = configured(git, &format!("branch.{branch}.pushRemote")).await?;
+        if own.is_none() {
+            own = configured(git, "remote.pushDefault").await?;
+        }
+        let remote = own.or_else(|| upstream.clone()).unwrap_or_else(|| "origin".to_owned());
+        plain::word("the name of the remote", &remote)?;
+        let here = format!("refs/heads/{branch}");
+        let there = match merge {
+            Some(merge) if upstream.as_ref() == Some(&remote) => merge,
+            _ => here.clone(),
+        };
+        Ok(Self { is_new: upstream.is_none(), refspec: format!("{here}:{there}"), remote })
+    }
+
+    async fn push(&self, git: &Git<'_>) -> Result<(), Failure> {
+        let mut args = vec!["push", "--porcelain"];
+        if self.is_new {
+            args.push("--set-upstream");
+        }
+        args.extend([self.remote.as_str(), self.refspec.as_str()]);
+        git.remote_command(args).await?.await?;
+        Ok(())
+    }
+}
+
+async fn configured(git: &Git<'_>, name: &str) -> Result<Option<String>, Failure> {
+    git.ask(["config", "--get", name]).await
+}
