@@ -1,5 +1,25 @@
 //! The coordinator: finds ready beads, sends them to executors, writes the truth back.
+//!
+//! Types, then pure decisions, then doors, then the straight line, then `main`:
+//!
+//! - [`order`], [`routing`], [`plan`], [`settle`], [`why`]: pure.
+//! - [`beads`], [`ledger`], [`fleet`]: one door per outside thing.
+//! - [`board`]: what is known right now; [`app`]: what everything shares.
+//! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
+//! - [`api`]: the HTTP routes.
 
+pub mod api;
+pub mod app;
 pub mod beads;
+pub mod board;
+pub mod dispatch;
+pub mod fleet;
+pub mod ledger;
 pub mod order;
+pub mod plan;
+pub mod poll;
 pub mod routing;
+pub mod run;
+pub mod settings;
+pub mod settle;
+pub mod why;

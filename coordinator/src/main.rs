@@ -1,1 +1,19 @@
-fn main() {}
+//! `yggdrasil-coordinator`.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+use yggdrasil_coordinator::run::run;
+use yggdrasil_coordinator::settings::{DEFAULT_PORT, Settings};
+
+fn main() -> ExitCode {
+    let command = daemon::settings::Settings::with_port(Settings::command(), DEFAULT_PORT);
+    let mut settings = match Settings::from_arg_matches(&command.get_matches()) {
+        Ok(settings) => settings,
+        Err(error) => error.exit(),
+    };
+    settings.beads_server = std::env::vars_os()
+        .filter(|(name, _)| name.to_string_lossy().starts_with("BEADS_DOLT_"))
+        .collect();
+    daemon::exit::report("yggdrasil-coordinator", run(settings))
+}

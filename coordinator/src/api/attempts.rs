@@ -1,0 +1,116 @@
+//! `GET /api/attempts/{id}` and its log.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use protocol::coordinator::{AttemptDetail, AttemptSummary};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::error::Problem;
+use crate::app::App;
+use crate::fleet::ClientError;
+use crate::ledger::Attempt;
+use crate::settle::Verdict;
+
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Json<AttemptDetail>, Problem> {
+    let attempt = find(&app, &id).await?;
+    Ok(Json(AttemptDetail {
+        summary: summary(&attempt),
+        written: attempt.verdict.as_ref().map(|verdict| verdict.text().to_owned()),
+        outcome: attempt.outcome,
+    }))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LogQuery {
+    #[serde(default)]
+    offset: u64,
+    #[serde(default)]
+    follow: bool,
+}
+
+/// Hands an attempt's log through from its executor, as it comes.
+pub(super) async fn log(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, Problem> {
+    let attempt = find(&app, &id).await?;
+    let Some(name) = attempt.executor.as_ref().filter(|_| attempt.offered.is_some()) else {
+        return Err(Problem::not_found(format!("attempt {id} was never offered to an executor"))
+            .hinted(format!("`ygg why {}` says what became of it", attempt.bead)));
+    };
+    let Some(client) = app.fleet.client(name) else {
+        return Err(Problem::not_found(format!("{name} is not in routing.yaml any more")));
+    };
+    let log = client.log(attempt.id, query.offset, query.follow).await.map_err(|error| {
+        let line = error.line();
+        match error {
+            ClientError::Refused { refusal, .. } => Problem::new(
+                StatusCode::from_u16(refusal.code.http_status()).unwrap_or(StatusCode::BAD_GATEWAY),
+                format!("{name} has no log of it: {}", refusal.error),
+            ),
+            ClientError::Unreachable { .. }
+            | ClientError::Cut { .. }
+            | ClientError::NotProtocol { .. } => Problem::new(StatusCode::BAD_GATEWAY, line)
+                .hinted(format!("the log is on {name}; ask again when it is back")),
+        }
+    })?;
+    let passed = [
+        protocol::log::SIZE,
+        protocol::log::OFFSET,
+        protocol::log::NEXT,
+        protocol::log::DROPPED,
+        protocol::log::ENDED,
+    ];
+    let mut response = Response::new(Body::from_stream(log.bytes));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    for name in passed {
+        if let Some(value) = log.headers.get(name) {
+            response.headers_mut().insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+    Ok(response.into_response())
+}
+
+async fn find(app: &App, id: &str) -> Result<Attempt, Problem> {
+    let id: Uuid = id
+        .parse()
+        .map_err(|_| Problem::bad_request(format!("`{id}` is not an attempt id (a UUID)")))?;
+    app.ledger
+        .attempt(id)
+        .await?
+        .ok_or_else(|| Problem::not_found(format!("the ledger knows no attempt {id}")))
+}
+
+/// Shows an attempt in short.
+pub(super) fn summary(attempt: &Attempt) -> AttemptSummary {
+    let verdict = attempt.verdict.as_ref();
+    AttemptSummary {
+        attempt: attempt.id,
+        bead: attempt.bead.to_string(),
+        task_type: attempt.task_type.clone(),
+        executor: attempt.executor.as_ref().map(ToString::to_string),
+        stage: attempt.stage,
+        ending: attempt.outcome.as_ref().map(|outcome| outcome.status),
+        class: verdict.and_then(Verdict::class).map(|class| class.as_str().to_owned()),
+        error: verdict.and_then(|verdict| verdict.error()).map(str::to_owned),
+        exit_code: attempt.outcome.as_ref().and_then(|outcome| outcome.exit_code),
+        duration_seconds: attempt.outcome.as_ref().map(|outcome| outcome.duration_seconds),
+        created: attempt.created,
+        started: attempt.started,
+        ended: attempt.ended,
+        settled: attempt.settled,
+    }
+}

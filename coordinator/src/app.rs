@@ -1,0 +1,53 @@
+//! Everything that the coordinator's loops, lines and answers share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::shutdown::Shutdown;
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::beads::{Bead, BeadId, Beads, BeadsError, BeadsSettings};
+use crate::board::Board;
+use crate::fleet::Fleet;
+use crate::ledger::Ledger;
+use crate::routing::Routing;
+
+/// Asks the poll loop to look at one bead.
+#[derive(Debug)]
+pub struct Ask {
+    pub bead: BeadId,
+    pub answer: oneshot::Sender<Result<Option<Bead>, BeadsError>>,
+}
+
+/// Everything that is shared, behind one `Arc`.
+#[derive(Debug)]
+pub struct App {
+    pub routing: Routing,
+    pub ledger: Arc<dyn Ledger>,
+    pub fleet: Fleet,
+    pub board: Board,
+    pub shutdown: Shutdown,
+    pub beads_settings: BeadsSettings,
+    /// The Beads door, once it could be opened.
+    pub beads: watch::Sender<Option<Beads>>,
+    /// Woken by `POST /poll`: list the beads now.
+    pub nudge: Notify,
+    pub asks: mpsc::Sender<Ask>,
+    pub task_timeout: Duration,
+    pub poll_interval: Duration,
+    pub started: Timestamp,
+    pub state_dir: PathBuf,
+}
+
+impl App {
+    /// Waits until the Beads door is open.
+    pub async fn beads(&self) -> Beads {
+        let mut beads = self.beads.subscribe();
+        let open = beads.wait_for(Option::is_some).await;
+        // The sender lives in `self`, so the channel cannot be closed here.
+        let open = open.expect("the sender outlives the borrow of the app");
+        open.clone().expect("waited for the door to be open")
+    }
+}

@@ -1,0 +1,322 @@
+//! One bead from ready to close, top to bottom.
+//!
+//! A line is begun by the plan ([`begin`]), or taken up again after a restart ([`resume`]); both
+//! run through the same steps. A line ends when the bead tells the truth, when the bead turns out
+//! not to be ours, or when the coordinator stops: then the ledger says where to go on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tracing::{Instrument as _, error, info_span};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::beads::{BeadId, Beads, Claim};
+use crate::board::Source;
+use crate::ledger::{Attempt, LedgerError, NewAttempt, Stage, Step, TaskFacts};
+use crate::order::Order;
+use crate::plan::BrokenOrder;
+use crate::routing::ExecutorName;
+use crate::settle::{Class, End};
+
+mod claim;
+mod follow;
+mod inputs;
+mod lost;
+mod offer;
+mod write;
+
+pub(crate) use write::reopen;
+
+/// What the plan decided about a bead that must be claimed.
+#[derive(Debug)]
+pub struct Work {
+    pub order: Result<Order, BrokenOrder>,
+    pub todo: Todo,
+}
+
+/// What is to be done once the bead is ours.
+#[derive(Debug)]
+pub enum Todo {
+    /// Offer it to this executor.
+    Offer(ExecutorName),
+    /// Block it until one of these executors is back.
+    Park { error: String, candidates: Vec<ExecutorName> },
+    /// Block it until somebody mends the order or the set-up.
+    Block { error: String, hint: Option<String> },
+}
+
+/// Why a line stops before its bead tells the truth.
+#[derive(Debug)]
+enum Stop {
+    /// The coordinator is stopping; the ledger knows where to go on.
+    Draining,
+    /// The bead is not ours, or a newer attempt has it; nothing more is to be done.
+    NotOurs,
+    /// The ledger does not work.
+    Ledger(LedgerError),
+}
+
+impl From<LedgerError> for Stop {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            // A newer attempt of the same bead took over.
+            LedgerError::Conflict { .. } => Self::NotOurs,
+            error => Self::Ledger(error),
+        }
+    }
+}
+
+/// How a bead was written.
+enum Written {
+    /// It tells the truth, and nothing more is to be done.
+    Settled,
+    /// It says that the executor was lost.
+    Lost,
+}
+
+/// One attempt on its way.
+struct Line {
+    app: Arc<App>,
+    attempt: Attempt,
+    /// The proof that the bead is ours; taken when the bead is written.
+    claim: Option<Claim>,
+    /// The executors that could do it instead.
+    candidates: Vec<ExecutorName>,
+}
+
+/// Takes one ready bead from claim to close.
+pub async fn begin(app: Arc<App>, work: Work) {
+    let bead = match &work.order {
+        Ok(order) => order.bead.clone(),
+        Err(broken) => broken.bead.clone(),
+    };
+    let id = Uuid::now_v7();
+    let span = info_span!("bead", bead.id = %bead, attempt = %id);
+    async {
+        match Line::record(&app, id, &work).await {
+            Ok(mut line) => {
+                let stopped = line.run_from_claim(work).await;
+                line.finish(stopped);
+            }
+            Err(error) => {
+                app.board.unreserve(&bead);
+                ledger_trouble(&app, &error);
+            }
+        }
+    }
+    .instrument(span)
+    .await;
+}
+
+/// Goes on with an attempt of an earlier life of the coordinator.
+pub async fn resume(app: Arc<App>, attempt: Attempt) {
+    let span = info_span!("bead", bead.id = %attempt.bead, attempt = %attempt.id);
+    async {
+        let candidates = candidates(&app, &attempt);
+        let mut line = Line { app, attempt, claim: None, candidates };
+        let stopped = line.run_again().await;
+        line.finish(stopped);
+    }
+    .instrument(span)
+    .await;
+}
+
+impl Line {
+    async fn record(app: &Arc<App>, id: Uuid, work: &Work) -> Result<Self, LedgerError> {
+        let attempt = app.ledger.record(new_attempt(app, id, work)).await?;
+        app.board.begin(attempt.clone());
+        let candidates = match &work.todo {
+            Todo::Park { candidates, .. } => candidates.clone(),
+            Todo::Offer(_) | Todo::Block { .. } => candidates(app, &attempt),
+        };
+        Ok(Self { app: Arc::clone(app), attempt, claim: None, candidates })
+    }
+
+    async fn run_from_claim(&mut self, work: Work) -> Result<(), Stop> {
+        let bead = self.claim_bead(&work).await?;
+        let end = match (work.todo, work.order) {
+            (Todo::Offer(_), Ok(order)) => match self.request(&order, &bead).await {
+                Ok(request) => return self.run_from_offer(request).await,
+                Err(end) => end?,
+            },
+            (Todo::Offer(_), Err(broken)) => End::Permanent { error: broken.problem, hint: None },
+            (Todo::Park { error, .. }, _) => End::NotStarted { class: Class::Waiting, error },
+            (Todo::Block { error, hint }, _) => End::Permanent { error, hint },
+        };
+        self.run_from_end(end).await
+    }
+
+    async fn run_from_offer(
+        &mut self,
+        request: protocol::execute::ExecuteRequest,
+    ) -> Result<(), Stop> {
+        let end = match self.offer(request).await? {
+            Some(end) => end,
+            None => self.follow().await?,
+        };
+        self.run_from_end(end).await
+    }
+
+    async fn run_from_end(&mut self, mut end: End) -> Result<(), Stop> {
+        loop {
+            self.decide(end).await?;
+            match self.write_and_watch().await? {
+                None => return Ok(()),
+                // A lost attempt was found again.
+                Some(found) => end = found,
+            }
+        }
+    }
+
+    /// Writes the bead; one that is written as lost is watched until its end is known after all.
+    async fn write_and_watch(&mut self) -> Result<Option<End>, Stop> {
+        match self.write_verdict().await? {
+            Written::Settled => Ok(None),
+            Written::Lost => self.watch_lost().await,
+        }
+    }
+
+    /// Enters the line where the ledger says that it was left.
+    async fn run_again(&mut self) -> Result<(), Stop> {
+        match self.attempt.stage {
+            Stage::Recorded | Stage::Claimed => self.give_back_unoffered().await,
+            Stage::Offered => {
+                // Whether it arrived is not known: the same attempt again joins it.
+                let request = self.attempt.request.clone().ok_or_else(|| missing("request"))?;
+                self.run_from_offer(request).await
+            }
+            Stage::Running => {
+                let end = self.follow().await?;
+                self.run_from_end(end).await
+            }
+            Stage::Lost => match self.watch_lost().await? {
+                None => Ok(()),
+                Some(end) => self.run_from_end(end).await,
+            },
+            Stage::Ended => match self.write_and_watch().await? {
+                None => Ok(()),
+                Some(end) => self.run_from_end(end).await,
+            },
+            Stage::Settled | Stage::Dropped => Ok(()),
+        }
+    }
+
+    async fn advance(&mut self, step: Step) -> Result<(), Stop> {
+        self.attempt = self.app.ledger.advance(&self.attempt, step).await?;
+        self.app.board.update(&self.attempt);
+        self.app.board.mended(&Source::Ledger);
+        Ok(())
+    }
+
+    /// Takes the line off the board, and says what stopped it.
+    fn finish(&self, stopped: Result<(), Stop>) {
+        match stopped {
+            Ok(()) | Err(Stop::NotOurs) => self.app.board.end(&self.attempt),
+            // The next life goes on; until then the board shows it as it is.
+            Err(Stop::Draining) => {}
+            Err(Stop::Ledger(error)) => ledger_trouble(&self.app, &error),
+        }
+    }
+
+    /// Returns the Beads door, once it is open.
+    async fn beads(&self) -> Result<Beads, Stop> {
+        tokio::select! {
+            () = self.app.shutdown.draining.cancelled() => Err(Stop::Draining),
+            beads = self.app.beads() => Ok(beads),
+        }
+    }
+
+    /// Waits; cut short when the coordinator stops.
+    async fn pause(&self, wait: Duration) -> Result<(), Stop> {
+        tokio::select! {
+            () = self.app.shutdown.draining.cancelled() => Err(Stop::Draining),
+            () = tokio::time::sleep(wait) => Ok(()),
+        }
+    }
+}
+
+fn new_attempt(app: &App, id: Uuid, work: &Work) -> NewAttempt {
+    let executor = match &work.todo {
+        Todo::Offer(name) => Some(name.clone()),
+        Todo::Park { .. } | Todo::Block { .. } => None,
+    };
+    match &work.order {
+        Ok(order) => NewAttempt {
+            id,
+            bead: order.bead.clone(),
+            title: order.title.clone(),
+            task_type: order.task_type.clone(),
+            facts: facts(app, order, executor.as_ref()),
+            executor,
+            has_dependents: order.has_dependents,
+            labels: order.labels.clone(),
+        },
+        Err(broken) => NewAttempt {
+            id,
+            bead: broken.bead.clone(),
+            title: broken.title.clone(),
+            task_type: String::new(),
+            facts: TaskFacts { idempotent: false, retryable: false, limit_seconds: 0.0 },
+            executor: None,
+            has_dependents: false,
+            labels: Vec::new(),
+        },
+    }
+}
+
+fn facts(app: &App, order: &Order, executor: Option<&ExecutorName>) -> TaskFacts {
+    let states = app.fleet.states();
+    let said = executor
+        .and_then(|name| states.get(name))
+        .and_then(|state| state.tasks.get(&order.task_type));
+    let limit = order.timeout.or(said.and_then(|task| task.limit)).unwrap_or(app.task_timeout);
+    TaskFacts {
+        idempotent: said.is_some_and(|task| task.idempotent)
+            || app.routing.idempotent.contains(&order.task_type),
+        retryable: said.is_some_and(|task| task.retryable),
+        limit_seconds: limit.as_secs_f64(),
+    }
+}
+
+fn candidates(app: &App, attempt: &Attempt) -> Vec<ExecutorName> {
+    let mut names = app.routing.route(&attempt.task_type).unwrap_or_default().to_vec();
+    if let Some(own) = &attempt.executor
+        && !names.contains(own)
+    {
+        // The order named it, against the routes.
+        names = vec![own.clone()];
+    }
+    names
+}
+
+fn missing(what: &str) -> Stop {
+    Stop::Ledger(LedgerError::Unreadable { what: what.to_owned() })
+}
+
+fn ledger_trouble(app: &App, problem: &LedgerError) {
+    if let LedgerError::AlreadyOpen { bead } = problem {
+        error!("{bead} has an open attempt already: not started again");
+        return;
+    }
+    let mut text = problem.to_string();
+    let mut source = std::error::Error::source(problem);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    app.board.trouble(
+        Source::Ledger,
+        format!("{text} (check the disk below {}, then restart)", app.state_dir.display()),
+    );
+}
+
+/// How long an attempt may be silent, or be refused, before its bead is blocked.
+fn grace_is_over(app: &App, since: Timestamp) -> bool {
+    Timestamp::now() >= since + app.routing.retry.grace
+}
+
+fn bead_of(attempt: &Attempt) -> &BeadId {
+    &attempt.bead
+}

@@ -1,0 +1,77 @@
+//! From "it runs" to its end, across restarts of either side.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use protocol::refusal::RefusalCode;
+use tracing::{debug, warn};
+
+use super::{Line, Stop, grace_is_over, missing};
+use crate::fleet::ClientError;
+use crate::settle::End;
+
+const AGAIN: Duration = Duration::from_secs(1);
+/// Beyond its own limit an executor needs some time to end a task's processes.
+const ENDING: Duration = Duration::from_secs(30);
+
+impl Line {
+    /// Asks for the end until it is there, or the executor has been silent for the whole grace.
+    pub(super) async fn follow(&mut self) -> Result<End, Stop> {
+        let name = self.attempt.executor.clone().ok_or_else(|| missing("executor"))?;
+        let app = std::sync::Arc::clone(&self.app);
+        let Some(client) = app.fleet.client(&name) else {
+            let error = format!("{name} is not in routing.yaml any more");
+            return Ok(End::Lost { since: Timestamp::now(), error });
+        };
+        let mut silent_since = None;
+        loop {
+            let asked = tokio::select! {
+                () = app.shutdown.draining.cancelled() => return Err(Stop::Draining),
+                asked = client.attempt(self.attempt.id, true) => asked,
+            };
+            match asked {
+                Ok(view) => {
+                    silent_since = None;
+                    if let Some(outcome) = view.outcome {
+                        return Ok(End::Outcome(Box::new(outcome)));
+                    }
+                }
+                Err(ClientError::Refused { refusal, .. })
+                    if refusal.code == RefusalCode::NotFound =>
+                {
+                    let error = format!("{name} does not know the attempt any more");
+                    return Ok(End::Lost { since: Timestamp::now(), error });
+                }
+                Err(error) => {
+                    let error = error.line();
+                    app.fleet.suspect(&name);
+                    let since = *silent_since.get_or_insert_with(|| {
+                        warn!(executor = %name, "{name} does not answer about {}: {error}", self.attempt.bead);
+                        Timestamp::now()
+                    });
+                    if grace_is_over(&app, since) {
+                        return Ok(End::Lost { since, error });
+                    }
+                    debug!(executor = %name, "still silent: {error}");
+                    self.pause(AGAIN).await?;
+                }
+            }
+            if self.is_overdue() {
+                // Best effort: an executor that keeps no limit may not hear this either.
+                if let Err(error) = client.cancel(self.attempt.id).await {
+                    debug!("cannot cancel the overdue attempt: {}", error.line());
+                }
+                let error = format!("{name} did not end the task at its limit");
+                return Ok(End::Lost { since: Timestamp::now(), error });
+            }
+        }
+    }
+
+    /// Whether the attempt should have ended long ago, by its own limit.
+    fn is_overdue(&self) -> bool {
+        let Some(started) = self.attempt.started else { return false };
+        let limit = Duration::try_from_secs_f64(self.attempt.facts.limit_seconds)
+            .unwrap_or(self.app.task_timeout);
+        Timestamp::now() > started + limit + ENDING + self.app.routing.retry.grace
+    }
+}

@@ -1,0 +1,158 @@
+//! From the claim to the executor's word that it runs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use protocol::execute::ExecuteRequest;
+use protocol::refusal::{Refusal, RefusalCode};
+use tracing::{debug, info, warn};
+
+use super::{Line, Stop, grace_is_over, missing};
+use crate::fleet::{ClientError, Offer};
+use crate::ledger::Step;
+use crate::settle::{Class, End};
+
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What a failed offer means.
+enum Failed {
+    /// Trying again may help.
+    Again { class: Class, error: String, wait: Option<Duration>, maybe_delivered: bool },
+    /// It will never work as it stands.
+    Never { error: String, hint: Option<String> },
+}
+
+impl Line {
+    /// Offers the attempt until the executor takes it, refuses it for good, or the grace is over.
+    ///
+    /// Returns none when it runs.
+    pub(super) async fn offer(&mut self, request: ExecuteRequest) -> Result<Option<End>, Stop> {
+        let name = self.attempt.executor.clone().ok_or_else(|| missing("executor"))?;
+        let app = std::sync::Arc::clone(&self.app);
+        let Some(client) = app.fleet.client(&name) else {
+            return Ok(Some(gone(&name)));
+        };
+        // Whether an earlier life of ours delivered it is not known.
+        let mut maybe_delivered = self.attempt.offered.is_some();
+        if !maybe_delivered && app.shutdown.draining.is_cancelled() {
+            self.release().await?;
+            return Err(Stop::NotOurs);
+        }
+        self.advance(Step::Offered(Box::new(request.clone()))).await?;
+        let since = Timestamp::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            let failed = match client.offer(&request).await {
+                Ok(Offer::Accepted) => {
+                    info!(executor = %name, "{} runs on {name}", self.attempt.bead);
+                    self.advance(Step::Running).await?;
+                    return Ok(None);
+                }
+                Ok(Offer::Ended(outcome)) => return Ok(Some(End::Outcome(outcome))),
+                Err(error) => failed(&error),
+            };
+            let (class, error, asked_wait) = match failed {
+                Failed::Never { error, hint } => return Ok(Some(End::Permanent { error, hint })),
+                Failed::Again { class, error, wait, maybe_delivered: maybe } => {
+                    maybe_delivered |= maybe;
+                    (class, error, wait)
+                }
+            };
+            self.note_refusal(&name, class, &error, asked_wait);
+            if grace_is_over(&app, since) {
+                return Ok(Some(if maybe_delivered {
+                    End::Lost { since, error }
+                } else {
+                    End::NotStarted { class, error }
+                }));
+            }
+            debug!(executor = %name, "not taken yet: {error}");
+            if self.pause(asked_wait.unwrap_or(wait).min(LONGEST_WAIT)).await.is_err() {
+                return self.stop_offering(maybe_delivered).await;
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+
+    fn note_refusal(
+        &self,
+        name: &crate::routing::ExecutorName,
+        class: Class,
+        error: &str,
+        wait: Option<Duration>,
+    ) {
+        match (class, wait) {
+            (Class::Misconfigured, _) => {
+                warn!(executor = %name, "{name} is set up wrongly: {error}");
+                self.app.fleet.misconfigured(name, error.to_owned());
+            }
+            (_, Some(wait)) => self.app.fleet.busy(name, Timestamp::now() + wait),
+            (_, None) => self.app.fleet.suspect(name),
+        }
+    }
+
+    /// The coordinator stops: only a claim that was never offered may be given back.
+    async fn stop_offering(&mut self, maybe_delivered: bool) -> Result<Option<End>, Stop> {
+        if maybe_delivered {
+            return Err(Stop::Draining);
+        }
+        self.release().await?;
+        Err(Stop::NotOurs)
+    }
+}
+
+fn gone(name: &crate::routing::ExecutorName) -> End {
+    End::Permanent {
+        error: format!("{name} is not in routing.yaml any more"),
+        hint: Some("Add it again, or let the bead run elsewhere.".to_owned()),
+    }
+}
+
+fn failed(error: &ClientError) -> Failed {
+    let line = error.line();
+    match error {
+        ClientError::Unreachable { .. } => Failed::Again {
+            class: Class::Infrastructure,
+            error: line,
+            wait: None,
+            maybe_delivered: false,
+        },
+        ClientError::Cut { .. } => Failed::Again {
+            class: Class::Infrastructure,
+            error: line,
+            wait: None,
+            maybe_delivered: true,
+        },
+        // A proxy may have delivered it before it answered in the executor's place.
+        ClientError::NotProtocol { status, .. } => Failed::Again {
+            class: Class::Misconfigured,
+            error: line,
+            wait: None,
+            maybe_delivered: *status < 400 || *status >= 500,
+        },
+        ClientError::Refused { refusal, retry_after } => refused(refusal, *retry_after),
+    }
+}
+
+/// An exhaustive match, so that a new code forces the decision.
+fn refused(refusal: &Refusal, retry_after: Option<Duration>) -> Failed {
+    let error = refusal.error.clone();
+    let again =
+        |class, wait| Failed::Again { class, error: error.clone(), wait, maybe_delivered: false };
+    match refusal.code {
+        RefusalCode::Busy | RefusalCode::Draining => {
+            again(Class::Infrastructure, Some(retry_after.unwrap_or(Duration::from_secs(1))))
+        }
+        RefusalCode::Internal => again(Class::Infrastructure, None),
+        RefusalCode::Malformed
+        | RefusalCode::Unauthorized
+        | RefusalCode::Stale
+        | RefusalCode::NotFound
+        | RefusalCode::MethodNotAllowed => again(Class::Misconfigured, None),
+        RefusalCode::UnknownTask
+        | RefusalCode::InvalidParams
+        | RefusalCode::Forbidden
+        | RefusalCode::TooLarge => Failed::Never { error, hint: refusal.hint.clone() },
+    }
+}

@@ -1,0 +1,310 @@
+//! The executors: who answers, what each can do, and since when.
+//!
+//! One probe loop per executor keeps its state; everybody else reads a copy, or waits for a
+//! change.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use protocol::executor::{ExecutorStatus, Health};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::routing::{ExecutorName, Routing};
+
+mod client;
+
+pub use client::{ClientError, ExecutorClient, Log, Offer};
+
+/// Between two looks at an executor.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// Between two full questions (`/status`) to an executor that is up.
+const STATUS_EVERY: Duration = Duration::from_secs(20);
+
+/// Whether an executor takes work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It has not been asked yet.
+    Unknown,
+    Up,
+    /// It answers, and is stopping.
+    Draining,
+    /// It does not answer.
+    Away {
+        error: String,
+    },
+    /// It answers, and something is set up wrongly.
+    Misconfigured {
+        error: String,
+    },
+}
+
+impl Condition {
+    /// Returns the word used on the wire.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Draining => "draining",
+            Self::Away { .. } => "away",
+            Self::Misconfigured { .. } => "misconfigured",
+        }
+    }
+
+    /// Returns what is wrong, when something is.
+    pub fn error(&self) -> Option<&str> {
+        match self {
+            Self::Unknown | Self::Up | Self::Draining => None,
+            Self::Away { error } | Self::Misconfigured { error } => Some(error),
+        }
+    }
+}
+
+/// What an executor said of one of its task types.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskFacts {
+    pub limit: Option<Duration>,
+    pub idempotent: bool,
+    pub retryable: bool,
+    /// Whether it can be done there now: no tool missing, not forbidden.
+    pub able: bool,
+}
+
+/// What is known of one executor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutorState {
+    pub condition: Condition,
+    /// Since when it is in this condition.
+    pub since: Timestamp,
+    /// Its task types; empty until it was asked.
+    pub tasks: BTreeMap<String, TaskFacts>,
+    /// How many tasks it takes at a time, by its own word.
+    pub capacity: Option<u32>,
+    /// One life of its process.
+    pub life: Option<Uuid>,
+    pub version: Option<String>,
+    /// It said that it was full; not before this moment.
+    pub busy_until: Option<Timestamp>,
+}
+
+impl ExecutorState {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            condition: Condition::Unknown,
+            since: now,
+            tasks: BTreeMap::new(),
+            capacity: None,
+            life: None,
+            version: None,
+            busy_until: None,
+        }
+    }
+}
+
+/// Every executor of routing.yaml, by name.
+#[derive(Debug)]
+pub struct Fleet {
+    members: BTreeMap<ExecutorName, Member>,
+    states: Mutex<Arc<BTreeMap<ExecutorName, ExecutorState>>>,
+    /// Woken at each change of a state.
+    pub changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Member {
+    client: ExecutorClient,
+    look_now: Notify,
+}
+
+impl Fleet {
+    /// Makes the fleet of a routing; nobody is asked before [`Fleet::watch`].
+    pub fn new(
+        routing: &Routing,
+        clients: BTreeMap<ExecutorName, ExecutorClient>,
+        changed: Arc<Notify>,
+        now: Timestamp,
+    ) -> Self {
+        let states =
+            routing.executors.keys().map(|name| (name.clone(), ExecutorState::new(now))).collect();
+        let members = clients
+            .into_iter()
+            .map(|(name, client)| (name, Member { client, look_now: Notify::new() }))
+            .collect();
+        Self { members, states: Mutex::new(Arc::new(states)), changed }
+    }
+
+    /// Returns what is known now.
+    pub fn states(&self) -> Arc<BTreeMap<ExecutorName, ExecutorState>> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Returns the client of an executor; none when it is not in routing.yaml any more.
+    pub fn client(&self, name: &ExecutorName) -> Option<&ExecutorClient> {
+        self.members.get(name).map(|member| &member.client)
+    }
+
+    /// Returns the names of all members.
+    pub fn names(&self) -> impl Iterator<Item = &ExecutorName> {
+        self.members.keys()
+    }
+
+    /// Has an executor looked at now, because it behaved oddly.
+    pub fn suspect(&self, name: &ExecutorName) {
+        if let Some(member) = self.members.get(name) {
+            member.look_now.notify_one();
+        }
+    }
+
+    /// Notes that an executor said it is full.
+    pub fn busy(&self, name: &ExecutorName, until: Timestamp) {
+        self.update(name, |state| state.busy_until = Some(until));
+    }
+
+    /// Notes that an executor's answer shows a mistake in the set-up.
+    pub fn misconfigured(&self, name: &ExecutorName, error: String) {
+        self.update(name, |state| {
+            state.condition = Condition::Misconfigured { error };
+        });
+    }
+
+    /// Keeps the state of one executor until `stop`.
+    pub async fn watch(&self, name: &ExecutorName, stop: tokio_util::sync::CancellationToken) {
+        let Some(member) = self.members.get(name) else { return };
+        let mut asked: Option<tokio::time::Instant> = None;
+        loop {
+            let seen = look(&member.client, &mut asked, self.is_up(name)).await;
+            self.update(name, |state| apply(state, seen));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = member.look_now.notified() => asked = None,
+                () = tokio::time::sleep(PROBE_EVERY) => {}
+            }
+        }
+    }
+
+    fn is_up(&self, name: &ExecutorName) -> bool {
+        self.lock().get(name).is_some_and(|state| state.condition == Condition::Up)
+    }
+
+    fn update(&self, name: &ExecutorName, change: impl FnOnce(&mut ExecutorState)) {
+        let mut states = self.lock();
+        let Some(before) = states.get(name) else { return };
+        let mut after = before.clone();
+        change(&mut after);
+        if after == *before {
+            return;
+        }
+        if after.condition.as_str() != before.condition.as_str() {
+            after.since = Timestamp::now();
+            announce(name, &after.condition);
+        }
+        let mut all = BTreeMap::clone(&states);
+        all.insert(name.clone(), after);
+        *states = Arc::new(all);
+        drop(states);
+        self.changed.notify_one();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<BTreeMap<ExecutorName, ExecutorState>>> {
+        // Held for a copy only, never across an await.
+        self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What a look at an executor showed.
+enum Seen {
+    Condition(Condition),
+    Status(Box<ExecutorStatus>),
+}
+
+async fn look(client: &ExecutorClient, asked: &mut Option<tokio::time::Instant>, up: bool) -> Seen {
+    match client.health().await {
+        Err(error) => {
+            *asked = None;
+            return Seen::Condition(condition_of(&error));
+        }
+        Ok(Health::Draining) => {
+            *asked = None;
+            return Seen::Condition(Condition::Draining);
+        }
+        Ok(Health::Healthy | Health::Degraded) => {}
+    }
+    if up && asked.is_some_and(|at| at.elapsed() < STATUS_EVERY) {
+        return Seen::Condition(Condition::Up);
+    }
+    match client.status().await {
+        Ok(status) => {
+            *asked = Some(tokio::time::Instant::now());
+            Seen::Status(Box::new(status))
+        }
+        Err(error) => {
+            *asked = None;
+            Seen::Condition(condition_of(&error))
+        }
+    }
+}
+
+fn condition_of(error: &ClientError) -> Condition {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Cut { .. } => {
+            Condition::Away { error: error.line() }
+        }
+        ClientError::Refused { .. } | ClientError::NotProtocol { .. } => {
+            Condition::Misconfigured { error: error.line() }
+        }
+    }
+}
+
+fn apply(state: &mut ExecutorState, seen: Seen) {
+    match seen {
+        Seen::Condition(condition) => state.condition = condition,
+        Seen::Status(status) if status.protocol != protocol::PROTOCOL => {
+            state.condition = Condition::Misconfigured {
+                error: format!(
+                    "it speaks protocol {}, this coordinator speaks {}: bring both to one version",
+                    status.protocol,
+                    protocol::PROTOCOL
+                ),
+            };
+        }
+        Seen::Status(status) => {
+            if state.life != Some(status.life) {
+                state.busy_until = None;
+            }
+            state.condition = Condition::Up;
+            state.capacity = Some(status.capacity);
+            state.life = Some(status.life);
+            state.version = Some(status.version);
+            state.tasks = status
+                .tasks
+                .into_iter()
+                .map(|task| {
+                    let facts = TaskFacts {
+                        limit: task
+                            .timeout_seconds
+                            .and_then(|s| Duration::try_from_secs_f64(s).ok()),
+                        idempotent: task.idempotent,
+                        retryable: task.retryable,
+                        able: task.missing.is_empty() && task.forbidden.is_none(),
+                    };
+                    (task.task_type, facts)
+                })
+                .collect();
+        }
+    }
+}
+
+fn announce(name: &ExecutorName, condition: &Condition) {
+    match condition {
+        Condition::Unknown => {}
+        Condition::Up => info!(executor = %name, "{name} is up"),
+        Condition::Draining => info!(executor = %name, "{name} is draining"),
+        Condition::Away { error } => warn!(executor = %name, "{name} is away: {error}"),
+        Condition::Misconfigured { error } => {
+            warn!(executor = %name, "{name} is set up wrongly: {error}");
+        }
+    }
+}

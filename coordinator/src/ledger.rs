@@ -1,0 +1,188 @@
+//! The coordinator's own durable store: every attempt, from before anything happens outside
+//! until the bead tells the truth.
+//!
+//! Every change is one compare-and-set transaction on (attempt, revision), and the store says
+//! what time it is. One conformance suite (`ledger/conformance.rs`) runs against every
+//! implementation.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+pub use protocol::coordinator::Stage;
+use protocol::execute::{ExecuteRequest, Outcome};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::beads::BeadId;
+use crate::routing::ExecutorName;
+use crate::settle::Verdict;
+
+#[cfg(test)]
+mod conformance;
+mod sqlite;
+
+pub use sqlite::SqliteLedger;
+
+/// Names this ledger and this life of the coordinator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Made once with the ledger.
+    pub ledger: Uuid,
+    /// Rises by one at each start.
+    pub epoch: u64,
+}
+
+/// What is known of a task when an attempt is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// Whether it may run again after its executor was lost.
+    pub idempotent: bool,
+    /// Whether a failure is worth another attempt.
+    pub retryable: bool,
+    /// The time limit, in seconds.
+    pub limit_seconds: f64,
+}
+
+/// An attempt before the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct NewAttempt {
+    /// The attempt's id, a UUIDv7.
+    pub id: Uuid,
+    /// The bead.
+    pub bead: BeadId,
+    /// The bead's title, for people.
+    pub title: String,
+    /// The task type; empty when the order could not be read.
+    pub task_type: String,
+    /// The executor; none when the bead is to be blocked without one.
+    pub executor: Option<ExecutorName>,
+    /// What the executor said of the task.
+    pub facts: TaskFacts,
+    /// Whether other beads wait for this one's result.
+    pub has_dependents: bool,
+    /// The order's labels, for limits per label.
+    pub labels: Vec<String>,
+}
+
+/// One attempt, as the ledger has it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub id: Uuid,
+    pub bead: BeadId,
+    pub title: String,
+    pub task_type: String,
+    pub executor: Option<ExecutorName>,
+    pub facts: TaskFacts,
+    pub has_dependents: bool,
+    pub labels: Vec<String>,
+    pub stage: Stage,
+    /// Rises with each change; the fence of every compare-and-set.
+    pub revision: u64,
+    /// What is, or was, sent to the executor; known from `Offered` on.
+    pub request: Option<ExecuteRequest>,
+    pub outcome: Option<Outcome>,
+    /// What is, or was, to be written into the bead; known from `Ended` on.
+    pub verdict: Option<Verdict>,
+    /// Set while the bead is blocked by us and will be reopened by us.
+    pub hold: Option<Hold>,
+    pub created: Timestamp,
+    pub offered: Option<Timestamp>,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    pub settled: Option<Timestamp>,
+}
+
+/// A bead that we blocked, and reopen by ourselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Not before this moment.
+    pub not_before: Timestamp,
+    /// Not before one of these executors is up; empty: whatever they do.
+    pub executors: Vec<ExecutorName>,
+    /// The label to take off again; empty: none was put on.
+    pub label: String,
+}
+
+/// One change of an attempt.
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The claim was proven.
+    Claimed,
+    /// An executor is about to be asked for exactly this.
+    Offered(Box<ExecuteRequest>),
+    /// The executor says that it runs.
+    Running,
+    /// The bead is written as lost; the executor is still asked.
+    Lost,
+    /// The end is known, and what is to be written.
+    Ended { outcome: Option<Box<Outcome>>, verdict: Box<Verdict> },
+    /// The bead tells the truth; `hold` says that we shall reopen it.
+    Settled { hold: Option<Hold> },
+    /// The bead was given back, or was never ours.
+    Dropped,
+    /// The bead was reopened, or is not ours to reopen any more.
+    Unheld,
+}
+
+impl Step {
+    /// Returns the stage that the step leads to; `Unheld` changes none.
+    pub fn stage(&self) -> Option<Stage> {
+        match self {
+            Self::Claimed => Some(Stage::Claimed),
+            Self::Offered(_) => Some(Stage::Offered),
+            Self::Running => Some(Stage::Running),
+            Self::Lost => Some(Stage::Lost),
+            Self::Ended { .. } => Some(Stage::Ended),
+            Self::Settled { .. } => Some(Stage::Settled),
+            Self::Dropped => Some(Stage::Dropped),
+            Self::Unheld => None,
+        }
+    }
+}
+
+/// What a ledger can answer badly.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// Somebody else changed the attempt since it was read.
+    #[error("attempt `{attempt}` was changed by somebody else")]
+    Conflict { attempt: Uuid },
+    /// The bead already has an attempt that is not settled.
+    #[error("bead `{bead}` already has an open attempt")]
+    AlreadyOpen { bead: BeadId },
+    /// What stands in the store cannot be read.
+    #[error("the ledger holds something unreadable in `{what}`")]
+    Unreadable { what: String },
+    /// The store failed.
+    #[error("the ledger cannot be used")]
+    Store(#[from] daemon::store::StoreError),
+}
+
+/// The coordinator's durable store.
+#[async_trait]
+pub trait Ledger: Send + Sync + std::fmt::Debug {
+    /// Names this ledger and this life of the coordinator.
+    fn identity(&self) -> Identity;
+
+    /// Writes an attempt down, durably, before anything happens outside.
+    ///
+    /// An attempt of the same bead that is lost is settled by this: the new one supersedes it.
+    async fn record(&self, new: NewAttempt) -> Result<Attempt, LedgerError>;
+
+    /// Takes one step, durably; refused when the attempt was changed since it was read.
+    async fn advance(&self, attempt: &Attempt, step: Step) -> Result<Attempt, LedgerError>;
+
+    /// Returns one attempt.
+    async fn attempt(&self, id: Uuid) -> Result<Option<Attempt>, LedgerError>;
+
+    /// Returns the attempts that are neither settled nor dropped, oldest first.
+    async fn open(&self) -> Result<Vec<Attempt>, LedgerError>;
+
+    /// Returns the attempts whose beads we shall reopen.
+    async fn held(&self) -> Result<Vec<Attempt>, LedgerError>;
+
+    /// Returns every attempt of a bead, oldest first.
+    async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, LedgerError>;
+
+    /// Returns how many attempts the ledger has ever recorded.
+    async fn count(&self) -> Result<u64, LedgerError>;
+}

@@ -1,0 +1,184 @@
+//! What every ledger must do, whatever it is made of.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use protocol::execute::{Ending, ExecuteRequest, Outcome};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::*;
+use crate::settle::{Class, Verdict};
+
+async fn open(folder: &Path) -> SqliteLedger {
+    SqliteLedger::open(&folder.join("ledger.sqlite")).await.unwrap()
+}
+
+fn bead(name: &str) -> BeadId {
+    name.parse().unwrap()
+}
+
+fn new_attempt(name: &str) -> NewAttempt {
+    NewAttempt {
+        id: Uuid::now_v7(),
+        bead: bead(name),
+        title: "Run the tests".to_owned(),
+        task_type: "run-tests".to_owned(),
+        executor: Some(ExecutorName::from("fenrir")),
+        facts: TaskFacts { idempotent: true, retryable: false, limit_seconds: 60.5 },
+        has_dependents: true,
+        labels: vec!["ci".to_owned()],
+    }
+}
+
+fn request(id: Uuid) -> ExecuteRequest {
+    ExecuteRequest {
+        task_id: "hl-1".to_owned(),
+        task_type: "run-tests".to_owned(),
+        params: json!({"repo_path": "/srv/x"}).as_object().unwrap().clone(),
+        attempt: Some(id),
+        timeout_seconds: Some(9.5),
+        ledger: Some(Uuid::nil()),
+        epoch: Some(3),
+    }
+}
+
+fn outcome(id: Uuid) -> Outcome {
+    Outcome {
+        task_id: "hl-1".to_owned(),
+        task_type: "run-tests".to_owned(),
+        attempt: id,
+        status: Ending::Completed,
+        output: "ok\n".to_owned(),
+        duration_seconds: 0.5,
+        exit_code: Some(0),
+        data: json!({"passed": 2}),
+        error: None,
+        log_bytes: 3,
+        truncated: false,
+        timestamp: Timestamp::UNIX_EPOCH,
+    }
+}
+
+fn closed() -> Verdict {
+    Verdict::Close { reason: "completed".to_owned(), result: Some(json!({"data": 1})) }
+}
+
+fn hold() -> Hold {
+    Hold {
+        not_before: Timestamp::UNIX_EPOCH,
+        executors: vec![ExecutorName::from("fenrir")],
+        label: "task-waiting".to_owned(),
+    }
+}
+
+async fn to_end(ledger: &dyn Ledger, attempt: Attempt, verdict: Verdict) -> Attempt {
+    let id = attempt.id;
+    let attempt = ledger.advance(&attempt, Step::Claimed).await.unwrap();
+    let attempt = ledger.advance(&attempt, Step::Offered(Box::new(request(id)))).await.unwrap();
+    let attempt = ledger.advance(&attempt, Step::Running).await.unwrap();
+    let step = Step::Ended { outcome: Some(Box::new(outcome(id))), verdict: Box::new(verdict) };
+    ledger.advance(&attempt, step).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_attempt_keeps_everything_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path()).await;
+    let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
+    let ended = to_end(&ledger, recorded.clone(), closed()).await;
+    drop(ledger);
+
+    let ledger = open(folder.path()).await;
+    let read = ledger.attempt(recorded.id).await.unwrap().unwrap();
+
+    assert_eq!(read.stage, Stage::Ended);
+    assert_eq!(read.revision, ended.revision);
+    assert_eq!(read.request, Some(request(recorded.id)));
+    assert_eq!(read.outcome, Some(outcome(recorded.id)));
+    assert_eq!(read.verdict, Some(closed()));
+    assert_eq!((read.facts, read.labels), (recorded.facts, recorded.labels));
+    assert!(read.created <= read.offered.unwrap() && read.started <= read.ended);
+    assert_eq!(ledger.open().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_id_stays_and_the_epoch_rises_with_each_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path()).await.identity();
+
+    let second = open(folder.path()).await.identity();
+
+    assert_eq!(second.ledger, first.ledger);
+    assert_eq!(second.epoch, first.epoch + 1);
+}
+
+#[tokio::test]
+async fn a_bead_has_one_open_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path()).await;
+    let first = ledger.record(new_attempt("hl-1")).await.unwrap();
+
+    let second = ledger.record(new_attempt("hl-1")).await;
+    ledger.record(new_attempt("hl-2")).await.unwrap();
+    let ended = to_end(&ledger, first, closed()).await;
+    let third = ledger.record(new_attempt("hl-1")).await;
+    ledger.advance(&ended, Step::Settled { hold: None }).await.unwrap();
+
+    assert!(matches!(second, Err(LedgerError::AlreadyOpen { .. })));
+    assert!(matches!(third, Err(LedgerError::AlreadyOpen { .. })));
+    ledger.record(new_attempt("hl-1")).await.unwrap();
+    assert_eq!(ledger.history(&bead("hl-1")).await.unwrap().len(), 2);
+    assert_eq!(ledger.count().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_step_from_an_old_revision_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path()).await;
+    let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
+    ledger.advance(&recorded, Step::Claimed).await.unwrap();
+
+    let again = ledger.advance(&recorded, Step::Dropped).await;
+
+    assert!(matches!(again, Err(LedgerError::Conflict { .. })));
+    assert_eq!(ledger.attempt(recorded.id).await.unwrap().unwrap().stage, Stage::Claimed);
+}
+
+#[tokio::test]
+async fn a_new_attempt_supersedes_a_lost_one_and_ends_its_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path()).await;
+    let lost = ledger.record(new_attempt("hl-1")).await.unwrap();
+    let lost = to_end(&ledger, lost, closed()).await;
+    let lost = ledger.advance(&lost, Step::Lost).await.unwrap();
+
+    ledger.record(new_attempt("hl-1")).await.unwrap();
+    let late = ledger.advance(&lost, Step::Running).await;
+
+    assert!(matches!(late, Err(LedgerError::Conflict { .. })));
+    assert_eq!(ledger.attempt(lost.id).await.unwrap().unwrap().stage, Stage::Settled);
+}
+
+#[tokio::test]
+async fn holds_are_known_until_they_are_taken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = open(folder.path()).await;
+    let attempt = ledger.record(new_attempt("hl-1")).await.unwrap();
+    let waiting = Verdict::Block {
+        class: Class::Waiting,
+        error: "away".to_owned(),
+        note: "away".to_owned(),
+        failures: 0,
+        hold: Some(hold()),
+    };
+    let ended = to_end(&ledger, attempt, waiting).await;
+    let settled = ledger.advance(&ended, Step::Settled { hold: Some(hold()) }).await.unwrap();
+
+    let held = ledger.held().await.unwrap();
+    let free = ledger.advance(&settled, Step::Unheld).await.unwrap();
+
+    assert_eq!(held[0].hold, Some(hold()));
+    assert_eq!((free.hold, free.stage), (None, Stage::Settled));
+    assert!(ledger.held().await.unwrap().is_empty());
+}

@@ -1,0 +1,465 @@
+//! What may start now, where, and why everything else waits.
+//!
+//! One pure function over a [`Snapshot`]. Concurrency, limits, priorities, absent executors and
+//! the emergency brake are all here and nowhere else, so that every wait has a reason that can be
+//! asked for. A reason is a code with indexes; its text is made when somebody wants to read it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::beads::BeadId;
+use crate::fleet::{Condition, ExecutorState};
+use crate::order::Order;
+use crate::routing::{ExecutorName, HostName, Routing};
+
+mod reason;
+#[cfg(test)]
+mod tests;
+
+pub use reason::{Names, Reason, Wait};
+
+/// One bead of the last listing that has a task type.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub order: Result<Order, BrokenOrder>,
+    /// When it was first listed without a break.
+    pub first_seen: Timestamp,
+}
+
+/// A bead whose order contradicts itself or cannot be read.
+#[derive(Debug, Clone)]
+pub struct BrokenOrder {
+    pub bead: BeadId,
+    pub title: String,
+    pub priority: u8,
+    pub problem: String,
+}
+
+impl Listed {
+    /// Returns the bead.
+    pub fn bead(&self) -> &BeadId {
+        match &self.order {
+            Ok(order) => &order.bead,
+            Err(broken) => &broken.bead,
+        }
+    }
+}
+
+/// An attempt that takes up room.
+#[derive(Debug, Clone)]
+pub struct Active {
+    pub bead: BeadId,
+    pub executor: Option<ExecutorName>,
+    pub task_type: String,
+    pub labels: Vec<String>,
+}
+
+/// Why the coordinator takes nothing new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intake {
+    Open,
+    /// The Beads CLI does not work; claims would fail too.
+    BeadsTrouble,
+    /// The coordinator is stopping.
+    Draining,
+}
+
+/// Everything that a plan depends on.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub now: Timestamp,
+    pub intake: Intake,
+    /// In the order in which they are considered.
+    pub listed: &'a [Listed],
+    pub active: &'a [Active],
+    pub fleet: &'a BTreeMap<ExecutorName, ExecutorState>,
+    pub routing: &'a Routing,
+    /// How many attempts were recorded in the last minute.
+    pub recent_starts: u32,
+    /// The largest bead that the Beads CLI can update, in bytes.
+    pub size_limit: Option<usize>,
+}
+
+/// What to do with one listed bead.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Claim it and offer it to this executor.
+    Start { executor: ExecutorName },
+    /// Leave it alone for now.
+    Wait(Wait),
+    /// Claim it and block it: an executor has been away for longer than the grace.
+    Park { reason: Wait, candidates: Vec<ExecutorName> },
+    /// Claim it and block it: it can never work as it stands.
+    Block { error: String, hint: Option<String> },
+    /// It has an attempt already.
+    Active,
+}
+
+/// The decisions, in the order of the snapshot's `listed`.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    pub decisions: Vec<Decision>,
+    /// The names that the reasons point to.
+    pub names: Names,
+    /// When the plan changes by itself, without an event: a grace that ends.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// Whether something known is waiting only for room.
+    pub fn has_backlog(&self) -> bool {
+        self.decisions.iter().any(|decision| match decision {
+            Decision::Wait(wait) => wait.is_for_room(),
+            _ => false,
+        })
+    }
+}
+
+/// Sorts listed beads into the order in which they are considered.
+///
+/// Most urgent first, then the earliest due, then the oldest: Beads itself puts the newest first,
+/// which starves the oldest in a steady stream.
+pub fn sort(listed: &mut [Listed]) {
+    let key = |listed: &Listed| match &listed.order {
+        Ok(order) => (
+            order.priority,
+            order.due_at.unwrap_or(Timestamp::MAX),
+            order.created_at.unwrap_or(Timestamp::MAX),
+        ),
+        Err(broken) => (broken.priority, Timestamp::MAX, Timestamp::MAX),
+    };
+    listed.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.bead().cmp(b.bead())));
+}
+
+/// Decides about every listed bead.
+pub fn plan(snapshot: &Snapshot<'_>) -> Plan {
+    let mut planner = Planner::new(snapshot);
+    let decisions = snapshot.listed.iter().map(|listed| planner.decide(listed)).collect();
+    Plan { decisions, names: planner.names, wake_at: planner.wake_at }
+}
+
+/// The room that is left, counted down while starts are decided.
+struct Planner<'a> {
+    snapshot: &'a Snapshot<'a>,
+    names: Names,
+    wake_at: Option<Timestamp>,
+    active_beads: std::collections::HashSet<&'a BeadId>,
+    total: u32,
+    recent: u32,
+    per_type: HashMap<&'a str, u32>,
+    per_label: HashMap<&'a str, u32>,
+    per_executor: HashMap<&'a ExecutorName, u32>,
+    per_host: HashMap<&'a HostName, u32>,
+    /// Hosts on which an exclusive task runs.
+    exclusive_hosts: std::collections::HashSet<&'a HostName>,
+    candidates: HashMap<(&'a str, Option<&'a str>), Result<Candidates<'a>, Decision>>,
+}
+
+/// The executors that could do one task type.
+#[derive(Debug, Clone)]
+struct Candidates<'a> {
+    /// In the order of the route.
+    all: Vec<&'a ExecutorName>,
+    /// Those that are up and know the type; the able ones first.
+    up: Vec<&'a ExecutorName>,
+    /// Why none is up.
+    away: Option<AwayReason>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct AwayReason {
+    wait: Wait,
+    since: Timestamp,
+    /// It may be parked when the grace is over.
+    parks: bool,
+}
+
+impl<'a> Planner<'a> {
+    fn new(snapshot: &'a Snapshot<'a>) -> Self {
+        let mut planner = Self {
+            snapshot,
+            names: Names::default(),
+            wake_at: None,
+            active_beads: snapshot.active.iter().map(|active| &active.bead).collect(),
+            total: 0,
+            recent: snapshot.recent_starts,
+            per_type: HashMap::new(),
+            per_label: HashMap::new(),
+            per_executor: HashMap::new(),
+            per_host: HashMap::new(),
+            exclusive_hosts: std::collections::HashSet::new(),
+            candidates: HashMap::new(),
+        };
+        for active in snapshot.active {
+            let Some(executor) = &active.executor else { continue };
+            planner.take_room(executor, &active.task_type, &active.labels);
+        }
+        planner
+    }
+
+    fn take_room(&mut self, executor: &'a ExecutorName, task_type: &'a str, labels: &'a [String]) {
+        let routing = self.snapshot.routing;
+        self.total += 1;
+        *self.per_type.entry(task_type).or_default() += 1;
+        *self.per_executor.entry(executor).or_default() += 1;
+        if !routing.limits.per_label.is_empty() {
+            for label in labels {
+                *self.per_label.entry(label.as_str()).or_default() += 1;
+            }
+        }
+        if let Some(entry) = routing.executors.get(executor) {
+            *self.per_host.entry(&entry.host).or_default() += 1;
+            if routing.limits.exclusive.contains(task_type) {
+                self.exclusive_hosts.insert(&entry.host);
+            }
+        }
+    }
+
+    fn decide(&mut self, listed: &'a Listed) -> Decision {
+        if self.active_beads.contains(listed.bead()) {
+            return Decision::Active;
+        }
+        match self.snapshot.intake {
+            Intake::Open => {}
+            Intake::BeadsTrouble => return Decision::Wait(Wait::BeadsTrouble),
+            Intake::Draining => return Decision::Wait(Wait::CoordinatorDraining),
+        }
+        let order = match &listed.order {
+            Ok(order) => order,
+            Err(broken) => {
+                return Decision::Block { error: broken.problem.clone(), hint: None };
+            }
+        };
+        if self.snapshot.size_limit.is_some_and(|limit| order.size > limit) {
+            return Decision::Wait(Wait::TooBig);
+        }
+        let candidates = match self.candidates(order) {
+            Ok(candidates) => candidates,
+            Err(decision) => return decision,
+        };
+        if candidates.up.is_empty() {
+            return self.away(listed, &candidates);
+        }
+        if let Some(wait) = self.no_room_for(order) {
+            return Decision::Wait(wait);
+        }
+        match self.choose(order, &candidates) {
+            Ok(executor) => {
+                self.recent += 1;
+                self.take_room(executor, &order.task_type, &order.labels);
+                Decision::Start { executor: executor.clone() }
+            }
+            Err(wait) => Decision::Wait(wait),
+        }
+    }
+
+    /// Finds the executors for an order, once per task type.
+    fn candidates(&mut self, order: &'a Order) -> Result<Candidates<'a>, Decision> {
+        let key = (order.task_type.as_str(), order.executor.as_deref());
+        if let Some(known) = self.candidates.get(&key) {
+            return known.clone();
+        }
+        let found = self.find(order);
+        self.candidates.insert(key, found.clone());
+        found
+    }
+
+    fn find(&mut self, order: &'a Order) -> Result<Candidates<'a>, Decision> {
+        let routing = self.snapshot.routing;
+        let all = named(routing, order)?;
+        let state = |name: &ExecutorName| self.snapshot.fleet.get(name);
+        let is_up = |name: &&ExecutorName| {
+            state(name).is_some_and(|state| state.condition == Condition::Up)
+        };
+        let facts =
+            |name: &ExecutorName| state(name).and_then(|state| state.tasks.get(&order.task_type));
+        let mut up: Vec<_> = all.iter().copied().filter(is_up).collect();
+        let someone_is_away = up.len() < all.len();
+        up.retain(|name| facts(name).is_some());
+        if up.is_empty() && !someone_is_away {
+            return Err(unknown_task(order, &all, self.snapshot.fleet));
+        }
+        // Where a tool is missing the outcome will say so; better an executor that has it.
+        up.sort_by_key(|name| facts(name).is_some_and(|facts| !facts.able));
+        let away = if up.is_empty() { self.away_reason(&all) } else { None };
+        Ok(Candidates { all, up, away })
+    }
+
+    /// Says why none of the executors is up: the one that is nearest to coming back.
+    fn away_reason(&mut self, all: &[&'a ExecutorName]) -> Option<AwayReason> {
+        let mut best: Option<(u8, AwayReason)> = None;
+        for name in all {
+            let Some(state) = self.snapshot.fleet.get(*name) else { continue };
+            let index = self.names.executor(name);
+            let (rank, wait, parks) = match &state.condition {
+                Condition::Up => continue,
+                Condition::Unknown => (0, Wait::ExecutorUnknown { executor: index }, true),
+                Condition::Draining => (1, Wait::ExecutorDraining { executor: index }, true),
+                Condition::Away { .. } => (2, Wait::ExecutorAway { executor: index }, true),
+                Condition::Misconfigured { .. } => {
+                    (3, Wait::ExecutorMisconfigured { executor: index }, true)
+                }
+            };
+            if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+                best = Some((rank, AwayReason { wait, since: state.since, parks }));
+            }
+        }
+        best.map(|(_, reason)| reason)
+    }
+
+    fn away(&mut self, listed: &Listed, candidates: &Candidates<'a>) -> Decision {
+        let Some(away) = candidates.away else { return Decision::Wait(Wait::NoExecutor) };
+        let grace = self.snapshot.routing.retry.grace;
+        let ends = away.since.max(listed.first_seen) + grace;
+        if !away.parks || self.snapshot.now < ends {
+            self.wake(ends);
+            return Decision::Wait(away.wait);
+        }
+        Decision::Park {
+            reason: away.wait,
+            candidates: candidates.all.iter().map(|name| (*name).clone()).collect(),
+        }
+    }
+
+    /// The limits that do not depend on the executor.
+    fn no_room_for(&mut self, order: &Order) -> Option<Wait> {
+        let limits = &self.snapshot.routing.limits;
+        if self.recent >= limits.attempts_per_minute {
+            self.wake(self.snapshot.now + Duration::from_secs(1));
+            return Some(Wait::Brake { limit: limits.attempts_per_minute });
+        }
+        if let Some(limit) = limits.total.filter(|limit| self.total >= *limit) {
+            return Some(Wait::LimitTotal { limit });
+        }
+        if let Some(limit) = limits.per_type.get(&order.task_type)
+            && self.per_type.get(order.task_type.as_str()).copied().unwrap_or(0) >= *limit
+        {
+            let task_type = self.names.text(&order.task_type);
+            return Some(Wait::LimitType { task_type, limit: *limit });
+        }
+        if limits.per_label.is_empty() {
+            return None;
+        }
+        let full = order.labels.iter().find_map(|label| {
+            let limit = *limits.per_label.get(label)?;
+            let taken = self.per_label.get(label.as_str()).copied().unwrap_or(0);
+            (taken >= limit).then_some((label, limit))
+        });
+        full.map(|(label, limit)| Wait::LimitLabel { label: self.names.text(label), limit })
+    }
+
+    /// Chooses the executor with the most room; says why when none has any.
+    fn choose(
+        &mut self,
+        order: &Order,
+        candidates: &Candidates<'a>,
+    ) -> Result<&'a ExecutorName, Wait> {
+        let mut reason = None;
+        let mut best: Option<(u64, &'a ExecutorName)> = None;
+        for name in &candidates.up {
+            match self.room(order, name) {
+                Ok(load) => {
+                    if best.is_none_or(|(least, _)| load < least) {
+                        best = Some((load, name));
+                    }
+                }
+                Err(wait) => reason = reason.or(Some(wait)),
+            }
+        }
+        match (best, reason) {
+            (Some((_, name)), _) => Ok(name),
+            (None, Some(wait)) => Err(wait),
+            (None, None) => Err(Wait::NoExecutor),
+        }
+    }
+
+    /// Returns how loaded an executor is, in thousandths, or why it has no room.
+    fn room(&mut self, order: &Order, name: &'a ExecutorName) -> Result<u64, Wait> {
+        let routing = self.snapshot.routing;
+        let executor = self.names.executor(name);
+        let state = &self.snapshot.fleet[name];
+        if let Some(until) = state.busy_until.filter(|until| *until > self.snapshot.now) {
+            self.wake(until);
+            return Err(Wait::ExecutorBusy { executor });
+        }
+        let Some(entry) = routing.executors.get(name) else { return Err(Wait::NoExecutor) };
+        let limit = entry.limit.or(state.capacity).unwrap_or(1);
+        let taken = self.per_executor.get(name).copied().unwrap_or(0);
+        if taken >= limit {
+            return Err(Wait::LimitExecutor { executor, limit });
+        }
+        let on_host = self.per_host.get(&entry.host).copied().unwrap_or(0);
+        if let Some(limit) = routing.hosts.get(&entry.host).and_then(|host| host.limit)
+            && on_host >= limit
+        {
+            return Err(Wait::LimitHost { host: self.names.text(entry.host.as_str()), limit });
+        }
+        let wants_alone = routing.limits.exclusive.contains(&order.task_type);
+        if self.exclusive_hosts.contains(&entry.host) || (wants_alone && on_host > 0) {
+            return Err(Wait::Exclusive { host: self.names.text(entry.host.as_str()) });
+        }
+        Ok(u64::from(taken) * 1000 / u64::from(limit.max(1)))
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+}
+
+/// Returns the executors that an order may go to, by its own word or by the routes.
+fn named<'a>(routing: &'a Routing, order: &Order) -> Result<Vec<&'a ExecutorName>, Decision> {
+    if let Some(asked) = &order.executor {
+        return match routing.named(asked) {
+            Some(name) => Ok(vec![name]),
+            None => Err(Decision::Block {
+                error: format!("unknown executor `{asked}`"),
+                hint: Some(known_executors(routing, asked)),
+            }),
+        };
+    }
+    match routing.route(&order.task_type) {
+        Some(names) => Ok(names.iter().collect()),
+        None => Err(Decision::Block {
+            error: format!("no route for task type `{}`", order.task_type),
+            hint: Some(
+                "Add a route for it, or a `default`, to routing.yaml and restart the coordinator."
+                    .to_owned(),
+            ),
+        }),
+    }
+}
+
+fn known_executors(routing: &Routing, asked: &str) -> String {
+    let names = routing.executors.keys().map(ExecutorName::as_str);
+    match nearest(asked, names.clone()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None if routing.executors.is_empty() => "routing.yaml names no executor.".to_owned(),
+        None => format!("Known executors: {}.", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn unknown_task(
+    order: &Order,
+    all: &[&ExecutorName],
+    fleet: &BTreeMap<ExecutorName, ExecutorState>,
+) -> Decision {
+    let asked: Vec<_> = all.iter().map(|name| name.as_str()).collect();
+    let known = all
+        .iter()
+        .filter_map(|name| fleet.get(*name))
+        .flat_map(|state| state.tasks.keys().map(String::as_str));
+    let hint = nearest(&order.task_type, known).map(|near| format!("Did you mean `{near}`?"));
+    let whom = if asked.is_empty() { "no executor".to_owned() } else { asked.join(", ") };
+    Decision::Block { error: format!("{whom} has no task type `{}`", order.task_type), hint }
+}
+
+/// Returns the most similar known name, when one is similar at all.
+fn nearest<'n>(asked: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|name| (strsim::jaro_winkler(asked, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}

@@ -1,0 +1,230 @@
+//! One life of the coordinator: from its settings to its end.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::exit::Exit;
+use daemon::shutdown::Shutdown;
+use daemon::state_dir::StateDir;
+use daemon::token::Tokens;
+use jiff::Timestamp;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::api::{self, Keys};
+use crate::app::App;
+use crate::beads::{Beads, BeadsSettings};
+use crate::board::Board;
+use crate::fleet::{ExecutorClient, Fleet};
+use crate::ledger::{Ledger, SqliteLedger};
+use crate::poll;
+use crate::routing::{self, ExecutorName, Routing};
+use crate::settings::Settings;
+
+const NAME: &str = "yggdrasil-coordinator";
+const LOG_FILE: &str = "/var/log/yggdrasil-coordinator.log";
+const LEDGER_FILE: &str = "ledger.sqlite";
+/// A Beads command that takes longer is taken for hung.
+const BEADS_LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs the coordinator until it is told to stop.
+pub fn run(settings: Settings) -> Result<(), Exit> {
+    // A second installation in one process (tests) is no harm.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let routing = read_routing(&settings.routing)?;
+    let clients = clients(&routing)?;
+    let keys = keys(&settings);
+    let address = settings.common.address(!keys.api.is_empty())?;
+    let state_path = settings.common.state_path("coordinator")?;
+    let runtime = daemon::shutdown::runtime(2)?;
+    if settings.common.check {
+        return runtime.block_on(check(&settings, &routing, &state_path));
+    }
+    let state_dir = StateDir::open(&state_path)?;
+    let _logs = daemon::logs::init(&settings.common, NAME, Path::new(LOG_FILE), &state_path)?;
+    let drain = settings.common.drain_timeout;
+    let ended = runtime.block_on(async {
+        let listener = daemon::http::bind(address).await?;
+        let shutdown = Shutdown::new();
+        shutdown.listen()?;
+        let (app, asks) =
+            start(settings, routing, clients, shutdown.clone(), state_dir.path()).await?;
+        live(app, asks, listener, keys, drain).await;
+        Ok(())
+    });
+    // Whatever still blocks a thread has had the whole drain time.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn start(
+    settings: Settings,
+    routing: Routing,
+    clients: BTreeMap<ExecutorName, ExecutorClient>,
+    shutdown: Shutdown,
+    state_dir: &Path,
+) -> Result<(Arc<App>, mpsc::Receiver<crate::app::Ask>), Exit> {
+    let ledger = SqliteLedger::open(&state_dir.join(LEDGER_FILE)).await.map_err(|error| {
+        Exit::software(format!("cannot open the ledger in {}: {error}", state_dir.display()))
+    })?;
+    let identity = ledger.identity();
+    let started = Timestamp::now();
+    let board = Board::default();
+    let fleet = Fleet::new(&routing, clients, Arc::clone(&board.changed), started);
+    let (asks, asked) = mpsc::channel(16);
+    let app = Arc::new(App {
+        fleet,
+        board,
+        routing,
+        ledger: Arc::new(ledger),
+        shutdown,
+        beads_settings: beads_settings(&settings, state_dir, identity.ledger),
+        beads: watch::Sender::new(None),
+        nudge: Notify::new(),
+        asks,
+        task_timeout: settings.task_timeout,
+        poll_interval: settings.poll_interval,
+        started,
+        state_dir: state_dir.to_owned(),
+    });
+    info!(
+        ledger = %identity.ledger,
+        epoch = identity.epoch,
+        executors = app.routing.executors.len(),
+        "{NAME} {} starts, claims as {}",
+        env!("CARGO_PKG_VERSION"),
+        app.beads_settings.actor
+    );
+    Ok((app, asked))
+}
+
+async fn live(
+    app: Arc<App>,
+    asks: mpsc::Receiver<crate::app::Ask>,
+    listener: tokio::net::TcpListener,
+    keys: Keys,
+    drain: Duration,
+) {
+    let shutdown = app.shutdown.clone();
+    if let Ok(address) = listener.local_addr() {
+        info!("listening on http://{address}");
+    }
+    // Answers go on while the rest drains, so that /health can say so.
+    let stop_serving = CancellationToken::new();
+    let serving = TaskTracker::new();
+    serving.spawn(daemon::http::serve(
+        listener,
+        api::router(Arc::clone(&app), keys),
+        stop_serving.clone(),
+        Duration::from_secs(1),
+    ));
+    let names: Vec<_> = app.fleet.names().cloned().collect();
+    for name in names {
+        let watched = Arc::clone(&app);
+        let stop = shutdown.draining.clone();
+        shutdown.spawn(async move { watched.fleet.watch(&name, stop).await });
+    }
+    poll::resume_all(&app).await;
+    shutdown.spawn(poll::run(Arc::clone(&app), asks));
+    daemon::notify::watchdog(&shutdown);
+    daemon::notify::ready();
+    shutdown.draining.cancelled().await;
+    daemon::notify::stopping();
+    info!("stopping; running tasks run on");
+    if !shutdown.finished(drain).await {
+        warn!("stopped before everything was written down; the next start goes on from the ledger");
+    }
+    stop_serving.cancel();
+    serving.close();
+    serving.wait().await;
+}
+
+/// Validates everything that was given, and says what it found.
+async fn check(settings: &Settings, routing: &Routing, state_path: &Path) -> Result<(), Exit> {
+    let actor = settings.actor.clone().unwrap_or_else(|| format!("yggdrasil/{}/check", host()));
+    let beads_settings =
+        BeadsSettings { actor, ..beads_settings(settings, state_path, uuid::Uuid::nil()) };
+    let beads = Beads::open(beads_settings)
+        .await
+        .map_err(|error| Exit::config(poll::trouble_text(&error)))?;
+    report(&format!(
+        "ok: {} executors, {}, state in {}\n",
+        routing.executors.len(),
+        beads.dialect(),
+        state_path.display()
+    ))
+}
+
+fn report(text: &str) -> Result<(), Exit> {
+    use std::io::Write as _;
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Exit::software(format!("cannot print: {error}")))
+}
+
+/// Reads routing.yaml; every problem is named.
+fn read_routing(path: &Path) -> Result<Routing, Exit> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Exit::config(format!("cannot read routes from `{shown}`: {error}"))
+            .hinted("name the file with --routing; the shipped routing.yaml is an example")
+    })?;
+    routing::parse(&text, &shown).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Exit::config(lines.join("\n"))
+    })
+}
+
+fn clients(routing: &Routing) -> Result<BTreeMap<ExecutorName, ExecutorClient>, Exit> {
+    let http = ExecutorClient::http()
+        .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
+    let mut clients = BTreeMap::new();
+    for (name, entry) in &routing.executors {
+        let token = match &entry.token_file {
+            Some(file) => {
+                let token = daemon::token::read_secret(file)?;
+                let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {token}"))
+                    .map_err(|_| {
+                    Exit::config(format!("the token in `{}` is not text", file.display()))
+                })?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+            None => None,
+        };
+        clients.insert(name.clone(), ExecutorClient::new(http.clone(), entry.url.clone(), token));
+    }
+    Ok(clients)
+}
+
+fn keys(settings: &Settings) -> Keys {
+    let api = settings.api_keys.split(',').map(str::trim).filter(|key| !key.is_empty());
+    let admin = settings.admin_api_key.iter().map(|key| key.trim()).filter(|key| !key.is_empty());
+    Keys { api: Tokens::new(api), admin: Tokens::new(admin) }
+}
+
+fn beads_settings(settings: &Settings, state_dir: &Path, ledger: uuid::Uuid) -> BeadsSettings {
+    let actor = settings.actor.clone().unwrap_or_else(|| format!("yggdrasil/{}/{ledger}", host()));
+    BeadsSettings {
+        program: settings.bd.clone(),
+        beads_dir: settings.beads_dir.clone(),
+        actor,
+        home: state_dir.to_owned(),
+        path: settings.path.clone(),
+        user_home: settings.common.home.clone(),
+        passthrough: settings.beads_server.clone(),
+        limit: BEADS_LIMIT,
+    }
+}
+
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .ok()
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
