@@ -1,0 +1,14 @@
+//! Fenrir's tasks on real repositories and real tools, over real HTTP.
+
+#[cfg(test)]
+mod git_clone;
+#[cfg(test)]
+mod git_commit;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod run_tests;
+#[cfg(test)]
+mod stage;

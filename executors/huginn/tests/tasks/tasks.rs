@@ -1,0 +1,227 @@
+use std::net::{TcpListener, UdpSocket};
+
+use executor_sdk::harness::{Ending, Harness, Outcome, RefusalCode};
+use executor_sdk::prelude::*;
+use huginn_executor::Huginn;
+
+const MAC: &str = "02:00:5e:10:20:30";
+
+#[tokio::test]
+async fn three_magic_packets_arrive() {
+    let huginn = Harness::start(Huginn {}).await;
+    let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
+    listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let port = listener.local_addr().unwrap().port();
+
+    let params = json!({"mac_address": MAC, "broadcast": "127.0.0.1", "port": port});
+    let outcome = huginn.execute("power-wake", params).await.unwrap();
+
+    let data = completed(&outcome);
+    assert_eq!(data["packets"], json!(3));
+    assert_eq!(data["sent"][0]["to"], json!(format!("127.0.0.1:{port}")));
+    assert_eq!(data["sent"][0]["from"], json!("127.0.0.1"));
+    let expected = [vec![0xff; 6], [0x02, 0, 0x5e, 0x10, 0x20, 0x30].repeat(16)].concat();
+    for _ in 0..3 {
+        let mut packet = [0; 200];
+        let length = listener.recv(&mut packet).unwrap();
+        assert_eq!(packet[..length], expected);
+        assert_eq!(length, 102);
+    }
+    assert!(outcome.output.contains("whether it woke is not known"), "{}", outcome.output);
+}
+
+#[tokio::test]
+async fn a_packet_that_cannot_leave_is_a_failure() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    // No route leads to the network 0.0.0.0/8.
+    let params = json!({"mac_address": MAC, "broadcast": "0.0.0.1"});
+    let outcome = huginn.execute("power-wake", params).await.unwrap();
+
+    assert!(failed(&outcome).contains("no packet was sent"), "{outcome:?}");
+    assert_eq!(outcome.data["packets"], json!(0));
+    assert!(outcome.data["sent"][0]["error"].is_string());
+}
+
+#[tokio::test]
+async fn what_answers_is_told_with_its_latency() {
+    let huginn = Harness::start(Huginn {}).await;
+    let (one, first) = listener();
+    let (_other, second) = listener();
+
+    let params = json!({
+        "hosts": ["127.0.0.1", format!("localhost:{second}"), {"host": "127.0.0.1", "port": second}],
+        "ports": [first],
+        "dns": ["localhost"],
+    });
+    let outcome = huginn.execute("network-check", params).await.unwrap();
+
+    let data = completed(&outcome);
+    let hosts = data["hosts"].as_array().unwrap();
+    let ports: Vec<_> = hosts.iter().map(|host| host["port"].clone()).collect();
+    assert_eq!(ports, [json!(first), json!(second), json!(second)]);
+    assert!(hosts.iter().all(|host| host["reachable"] == true && host["latency_ms"].is_f64()));
+    assert_eq!(data["dns"][0]["resolved"], json!(true));
+    assert!(one.accept().is_ok());
+}
+
+#[tokio::test]
+async fn what_does_not_answer_is_named() {
+    let huginn = Harness::start(Huginn {}).await;
+    let (_open, open) = listener();
+    let closed = listener().1;
+
+    let params = json!({
+        "hosts": [format!("127.0.0.1:{open}"), format!("127.0.0.1:{closed}")],
+        "dns": ["no-such-host.invalid"],
+        "timeout_seconds": 2,
+    });
+    let outcome = huginn.execute("network-check", params).await.unwrap();
+
+    let error = failed(&outcome);
+    assert!(error.starts_with("2 of 3 do not answer"), "{error}");
+    assert!(error.contains(&format!("127.0.0.1:{closed}")), "{error}");
+    assert!(error.contains("no-such-host.invalid"), "{error}");
+    assert!(!error.contains(&format!(":{open} ")), "{error}");
+    assert_eq!(outcome.data["hosts"][0]["reachable"], json!(true));
+    assert_eq!(outcome.data["hosts"][1]["reachable"], json!(false));
+    assert_eq!(outcome.data["dns"][0]["resolved"], json!(false));
+}
+
+#[tokio::test]
+async fn a_check_that_asks_nothing_is_no_success() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    for (params, why) in [
+        (json!({}), "nothing is asked"),
+        (json!({"ports": [22]}), "without `hosts`"),
+        (json!({"hosts": ["nas"]}), "`nas` has no port"),
+        (json!({"dns": ["x"], "timeout_seconds": 0}), "`timeout_seconds`"),
+        (json!({"hosts": vec!["x"; 40], "ports": (1..40).collect::<Vec<_>>()}), "1024"),
+    ] {
+        let outcome = huginn.execute("network-check", params).await.unwrap();
+        assert!(failed(&outcome).contains(why), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn params_that_do_not_fit_are_refused_with_their_path() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    for (task, params, path) in [
+        ("network-check", json!({"hosts": ["a:1", {"host": "b", "prot": 1}]}), "hosts[1]"),
+        ("network-check", json!({"hosts": ["-x"]}), "hosts[0]"),
+        ("network-check", json!({"ports": [70_000]}), "ports[0]"),
+        ("power-wake", json!({"mac_address": MAC, "broadcast": "nas"}), "broadcast"),
+        ("ops-health-check", json!({"max_load": 1}), "max_load"),
+    ] {
+        let refusal = huginn.execute(task, params).await.unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::InvalidParams, "{refusal:?}");
+        assert!(refusal.error.contains(path), "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_health_of_this_machine_is_told() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    let outcome = huginn.execute("ops-health-check", json!({})).await.unwrap();
+
+    let data = completed(&outcome);
+    assert_eq!(data["breaches"], json!([]));
+    assert!(data["memory_available_percent"].as_f64().is_some_and(|percent| percent > 0.0));
+    assert!(data["disks"].as_array().is_some_and(|disks| !disks.is_empty()));
+    assert!(data["failed_units"].is_array() || data["units_unknown"].is_string(), "{data}");
+}
+
+#[tokio::test]
+async fn a_crossed_threshold_is_a_failure_that_names_it() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    let disk = huginn.execute("ops-health-check", json!({"min_disk_free_percent": 100})).await;
+    let memory =
+        huginn.execute("ops-health-check", json!({"min_memory_available_percent": 100})).await;
+    let kept = json!({"min_disk_free_percent": 0, "min_memory_available_percent": 0});
+    let kept = huginn.execute("ops-health-check", kept).await;
+    let wrong = huginn.execute("ops-health-check", json!({"min_disk_free_percent": 101})).await;
+
+    let disk = disk.unwrap();
+    assert!(failed(&disk).contains("% free, less than 100"), "{disk:?}");
+    assert!(disk.data["breaches"].as_array().is_some_and(|lines| !lines.is_empty()));
+    assert!(failed(&memory.unwrap()).contains("of the memory is available"));
+    completed(&kept.unwrap());
+    assert!(failed(&wrong.unwrap()).contains("between 0 and 100"));
+}
+
+#[tokio::test]
+async fn hostile_values_stay_values() {
+    let huginn = Harness::start(Huginn {}).await;
+    let home = tempfile::tempdir().unwrap();
+    let canary = home.path().join("canary");
+    let touch = format!("touch {}", canary.display());
+    let values = [
+        format!("$({touch})"),
+        format!("`{touch}`"),
+        format!("; {touch}"),
+        format!("'; {touch}; '"),
+        format!("\"; {touch}; \""),
+        format!("x\n{touch}"),
+        format!("-o {touch}"),
+        "--help".to_owned(),
+        "../../etc/hosts".to_owned(),
+        "x\0y".to_owned(),
+        String::new(),
+    ];
+
+    for value in &values {
+        for (task, params) in [
+            ("power-wake", json!({"mac_address": value})),
+            ("power-wake", json!({"mac_address": MAC, "broadcast": value})),
+            ("network-check", json!({"hosts": [value], "ports": [1]})),
+            ("network-check", json!({"hosts": [{"host": value, "port": 1}]})),
+            ("network-check", json!({"dns": [value]})),
+        ] {
+            let shown = params.to_string();
+            if let Ok(outcome) = huginn.execute(task, params).await {
+                assert_eq!(outcome.status, Ending::Failed, "{task} {shown}: {outcome:?}");
+            }
+        }
+    }
+    assert!(!canary.exists());
+}
+
+#[tokio::test]
+async fn each_task_has_a_description_and_true_flags() {
+    let huginn = Harness::start(Huginn {}).await;
+
+    let status = huginn.status().await;
+
+    for (task, retryable) in
+        [("ops-health-check", false), ("network-check", false), ("power-wake", true)]
+    {
+        let spec = status.tasks.iter().find(|spec| spec.task_type == task).unwrap();
+        assert!(spec.description.len() > 20, "{task}: {}", spec.description);
+        assert!(spec.idempotent, "{task}");
+        assert_eq!(spec.retryable, retryable, "{task}");
+        assert_eq!(spec.params_schema["additionalProperties"], json!(false), "{task}");
+    }
+}
+
+/// Returns a listener and its port. Dropped, the port is one that nobody listens on.
+fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+#[track_caller]
+fn completed(outcome: &Outcome) -> &Value {
+    assert_eq!(outcome.status, Ending::Completed, "{outcome:?}");
+    &outcome.data
+}
+
+#[track_caller]
+fn failed(outcome: &Outcome) -> &str {
+    assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
+    outcome.error.as_deref().unwrap()
+}
