@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use daemon::process;
 use protocol::coordinator::{AttemptSummary, BeadView, Stage};
 use reqwest::Client;
 use tempfile::TempDir;
@@ -18,6 +19,7 @@ pub use settings::Routing;
 
 use crate::child::{Daemon, Spec};
 use crate::cli::{Bead, BeadsCli, Kind, NewBead, Workspace};
+use crate::command::{self, Answer};
 use crate::http::{self, Asked};
 use crate::{ports, programs, sweep, until};
 
@@ -53,6 +55,18 @@ impl World {
     pub async fn new(kind: Kind) -> anyhow::Result<Self> {
         let cli = BeadsCli::find(kind).await.map_err(anyhow::Error::msg)?;
         Self::on(&cli).await
+    }
+
+    /// Makes a homelab without daemons on whichever Beads CLI is there, or says why there is none.
+    pub async fn any() -> Result<Self, String> {
+        let mut why = "no Beads CLI was found".to_owned();
+        for cli in BeadsCli::all().await {
+            match cli {
+                Ok(cli) => return Self::on(&cli).await.map_err(|error| format!("{error:#}")),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
     }
 
     /// Makes a homelab without daemons in a temporary folder.
@@ -179,6 +193,19 @@ impl World {
             cwd: self.folder.clone(),
             output: self.folder.join("logs").join(format!("{name}.out")),
         }
+    }
+
+    /// Runs one of this workspace's programs to its end.
+    pub async fn once(&self, program: &str, args: &[&str]) -> Answer {
+        let state = self.folder.join("state").join("once");
+        let command = process::Command::new(programs::ours(program))
+            .args(self.common("once", ports::free(), &state))
+            .args(args)
+            .cwd(&self.folder)
+            .env("PATH", programs::path())
+            .env("HOME", self.folder.join("home"))
+            .limit(LONG);
+        command::run(command).await.expect("a program of ours can be started")
     }
 
     /// Starts a daemon that was added before and waits until it answers.

@@ -81,7 +81,7 @@ async fn a_persons_hold_is_named_until_it_ends(world: World) {
     let world = homelab(world).await;
     let id = world.create(echo().assignee("freya")).await;
 
-    let view = world.reason(&id, "held").await;
+    let view = world.reason(&id, "held_by_person").await;
     assert!(view.reason.text.contains("freya"), "{}", view.reason.text);
     assert_eq!(world.show(&id).await.assignee, "freya");
 

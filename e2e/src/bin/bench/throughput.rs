@@ -1,0 +1,93 @@
+//! Beads per minute through the whole loop, and the coordinator's memory.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use e2e::cli::{BeadsCli, Kind};
+use e2e::world::COORDINATOR;
+use e2e::{NewBead, World, until};
+use serde_json::json;
+
+use crate::{Line, mb, memory_of};
+
+/// Beads older than ten seconds need no second look after the claim.
+const OLD: Duration = Duration::from_secs(11);
+
+/// How many beads a minute go through the loop, against as many claims and closes by hand.
+pub(crate) async fn beads_per_minute(cli: &BeadsCli, beads: usize) -> anyhow::Result<Vec<Line>> {
+    let mut world = World::on(cli).await?;
+    let by_hand = by_hand(&world, beads).await?;
+
+    for number in 0..beads {
+        let bead = NewBead::task("echo", json!({"text": "hi"})).named(format!("bead {number}"));
+        world.beads.create(&bead).await?;
+    }
+    world.executor("one", "test-executor", &[]).await?;
+    world.routing.default_to("one");
+    tokio::time::sleep(OLD).await;
+    let start = Instant::now();
+    world.coordinator(&[]).await?;
+    until("every bead is settled", Duration::from_mins(20), async || {
+        let health = world.ygg().plan().await.ok()?;
+        let done = health.listed.is_some() && health.beads.is_empty() && health.attempts.is_empty();
+        done.then_some(())
+    })
+    .await;
+    let by_loop = start.elapsed();
+    let all = world.beads.all().await?;
+    let closed = all.values().filter(|bead| bead.status == "closed").count();
+    ensure!(closed == 2 * beads, "{closed} of {} beads are closed", 2 * beads);
+
+    let count = f64::from(u32::try_from(beads)?);
+    let (raw, ours) = (count * 60.0 / by_hand.as_secs_f64(), count * 60.0 / by_loop.as_secs_f64());
+    let share = ours / raw * 100.0;
+    let name = &cli.name;
+    Ok(vec![
+        Line::new(format!("{name}: claim + close by hand"), format!("{raw:.0} beads/min")),
+        Line::new(
+            format!("{name}: through the loop"),
+            format!("{ours:.0} beads/min, {share:.0} %"),
+        )
+        .goal(">= 90 %", share >= 90.0),
+    ])
+}
+
+/// The same number of beads, claimed and closed one after the other.
+async fn by_hand(world: &World, beads: usize) -> anyhow::Result<Duration> {
+    let mut ids = Vec::new();
+    for number in 0..beads {
+        ids.push(world.beads.create(&NewBead::titled(format!("by hand {number}"))).await?);
+    }
+    let metadata = ["--set-metadata", "ygg_attempt=01890000-0000-7000-8000-000000000000"];
+    let more: &[&str] = if world.beads.cli.kind == Kind::Bd { &metadata } else { &[] };
+    let start = Instant::now();
+    for id in &ids {
+        let args = ["--claim", "--json"].into_iter().chain(more.iter().copied());
+        world.beads.update(id, &args.collect::<Vec<_>>()).await?;
+        world.beads.run(&["close", id, "--reason", "by hand", "--json"]).await?.done()?;
+    }
+    Ok(start.elapsed())
+}
+
+/// The coordinator's memory while many beads of people lie around.
+pub(crate) async fn memory_of_the_coordinator(
+    cli: &BeadsCli,
+    around: usize,
+) -> anyhow::Result<Line> {
+    let mut world = World::on(cli).await?;
+    for number in 0..around {
+        world.beads.create(&NewBead::titled(format!("chore {number}"))).await?;
+    }
+    world.routing.executor_at("one", "http://127.0.0.1:9");
+    world.routing.default_to("one");
+    world.coordinator(&[]).await?;
+    until("the beads are listed", Duration::from_mins(5), async || {
+        let plan = world.ygg().plan().await.ok()?;
+        (plan.without_task_type >= u64::try_from(around).unwrap_or_default()).then_some(())
+    })
+    .await;
+    let pid = world.daemon(COORDINATOR).pid().context("it runs")?;
+    let (now, _) = memory_of(pid)?;
+    let line = Line::new(format!("memory, idle: coordinator with {around} beads"), mb(now));
+    Ok(line.goal("< 50 MB", now < 50_000_000))
+}
