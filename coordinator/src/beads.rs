@@ -29,6 +29,8 @@ mod read;
 mod result;
 mod settle;
 mod signal;
+#[cfg(test)]
+mod transcript;
 mod workspace;
 
 use std::collections::BTreeMap;

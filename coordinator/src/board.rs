@@ -253,6 +253,11 @@ impl Board {
         }
     }
 
+    /// Whether something is wrong there.
+    pub fn has_trouble(&self, source: &Source) -> bool {
+        self.lock().troubles.contains_key(source)
+    }
+
     /// Keeps only those poisoned beads that the newest listing still shows.
     pub fn still_poisoned(&self, ids: &HashSet<BeadId>) {
         self.lock().troubles.retain(|source, _| match source {

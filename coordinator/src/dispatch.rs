@@ -29,6 +29,9 @@ mod write;
 
 pub(crate) use write::reopen;
 
+/// Between two tries to write the ledger.
+const LEDGER_AGAIN: Duration = Duration::from_secs(2);
+
 /// What the plan decided about a bead that must be claimed.
 #[derive(Debug)]
 pub struct Work {
@@ -203,11 +206,30 @@ impl Line {
         }
     }
 
+    /// Takes one step in the ledger, for as long as that takes: nothing goes on without it.
     async fn advance(&mut self, step: Step) -> Result<(), Stop> {
-        self.attempt = self.app.ledger.advance(&self.attempt, step).await?;
-        self.app.board.update(&self.attempt);
-        self.app.board.mended(&Source::Ledger);
-        Ok(())
+        let mut failed_before = false;
+        loop {
+            match self.app.ledger.advance(&self.attempt, step.clone()).await {
+                Ok(attempt) => self.attempt = attempt,
+                Err(LedgerError::Store(error)) => {
+                    ledger_trouble(&self.app, &LedgerError::Store(error));
+                    failed_before = true;
+                    self.pause(LEDGER_AGAIN).await?;
+                    continue;
+                }
+                // The step that seemed to fail may have been taken.
+                Err(LedgerError::Conflict { .. }) if failed_before => {
+                    let now = self.app.ledger.attempt(self.attempt.id).await?;
+                    let taken = now.filter(|now| now.revision == self.attempt.revision + 1);
+                    self.attempt = taken.ok_or(Stop::NotOurs)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            self.app.board.update(&self.attempt);
+            self.app.board.mended(&Source::Ledger);
+            return Ok(());
+        }
     }
 
     /// Takes the line off the board, and says what stopped it.
@@ -308,7 +330,7 @@ fn ledger_trouble(app: &App, problem: &LedgerError) {
     }
     app.board.trouble(
         Source::Ledger,
-        format!("{text} (check the disk below {}, then restart)", app.state_dir.display()),
+        format!("{text} (check the disk below {})", app.state_dir.display()),
     );
 }
 

@@ -19,6 +19,8 @@ use crate::settle::Verdict;
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod faulty;
 mod sqlite;
 
 pub use sqlite::SqliteLedger;
@@ -185,4 +187,7 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Returns how many attempts the ledger has ever recorded.
     async fn count(&self) -> Result<u64, LedgerError>;
+
+    /// Finds out whether the ledger can be written, without changing what it says.
+    async fn check(&self) -> Result<(), LedgerError>;
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::app::{App, Ask};
-use crate::beads::{Bead, Beads, BeadsError, Listing};
+use crate::beads::{Adoption, Bead, Beads, BeadsError, Block, Listing};
 use crate::board::{Held, Planned, Source};
 use crate::dispatch::{self, Todo, Work};
 use crate::fleet::Condition;
@@ -54,7 +54,9 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
             () = app.board.changed.notified() => when.plan_is_due = true,
             _ = tick.tick() => when.look(beads.signal().read()),
         }
-        when.moments(&app);
+        if when.moments(&app) {
+            check_ledger(&app);
+        }
         if when.is_due() {
             when.listing_begins(beads.signal().read());
             let listed = list(&app, &beads).await;
@@ -117,6 +119,50 @@ async fn take_up_again(app: &Arc<App>, beads: &Beads) {
         }
         Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
     }
+    match beads.mine().await {
+        Ok(mine) => {
+            for bead in mine {
+                settle_stray(app, beads, &bead).await;
+            }
+        }
+        Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
+    }
+}
+
+/// A bead that is claimed under our name, and that no open attempt of the ledger accounts for.
+async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) {
+    let Some(attempt) = bead.attempt() else { return };
+    if app.board.active_of(&bead.id).is_some() {
+        return;
+    }
+    let known = match app.ledger.attempt(attempt).await {
+        Ok(known) => known,
+        Err(error) => return app.board.trouble(Source::Ledger, error.to_string()),
+    };
+    let claim = match beads.adopt(&bead.id, attempt).await {
+        Ok(Adoption::Ours(claim, _)) => claim,
+        Ok(Adoption::NotOurs { .. } | Adoption::Gone) => return,
+        Err(error) => return app.board.trouble(Source::Beads, trouble_text(&error)),
+    };
+    let written = match known {
+        // Given back in the ledger, and the write was lost on the way.
+        Some(known) if known.stage == Stage::Dropped => beads.release(claim).await,
+        Some(_) => return,
+        // A ledger from a backup: nobody knows whether it runs.
+        None => {
+            let note = format!(
+                "claimed under this coordinator's name, but its ledger does not know attempt \
+                 {attempt}: make sure that it does not run any more, then set the status to open \
+                 and clear the assignee"
+            );
+            let block = Block { label: Class::Lost.label(), note, metadata: Vec::new() };
+            beads.block(claim, &block).await
+        }
+    };
+    match written {
+        Ok(()) => info!("{} was claimed and forgotten: settled", bead.id),
+        Err(unsettled) => app.board.trouble(Source::Beads, trouble_text(&unsettled.error)),
+    }
 }
 
 /// A bead that the coordinator of another ledger would have reopened.
@@ -139,6 +185,16 @@ fn foreign_hold(app: &App, bead: Bead) -> Held {
         title: bead.title,
         attempt: None,
     }
+}
+
+/// Finds out whether the ledger works again, when no line is there to notice.
+fn check_ledger(app: &Arc<App>) {
+    let app = Arc::clone(app);
+    app.shutdown.clone().spawn(async move {
+        if app.ledger.check().await.is_ok() {
+            app.board.mended(&Source::Ledger);
+        }
+    });
 }
 
 /// Shows one bead to whoever asked, beside the loop.
@@ -334,6 +390,7 @@ struct When {
     asked: bool,
     /// The last listing did not work.
     failed: bool,
+    ledger_tried: Option<Instant>,
 }
 
 impl When {
@@ -349,6 +406,7 @@ impl When {
             last_begun: None,
             asked: true,
             failed: false,
+            ledger_tried: None,
         }
     }
 
@@ -370,8 +428,8 @@ impl When {
         }
     }
 
-    /// Takes note of moments that come without an event.
-    fn moments(&mut self, app: &App) {
+    /// Takes note of moments that come without an event; whether the ledger should be tried.
+    fn moments(&mut self, app: &App) -> bool {
         let now = Timestamp::now();
         let interval =
             if self.failed { app.poll_interval.min(AFTER_FAILURE) } else { app.poll_interval };
@@ -384,6 +442,12 @@ impl When {
             self.plan_at = None;
             self.plan_is_due = true;
         }
+        let try_ledger = app.board.has_trouble(&Source::Ledger)
+            && self.ledger_tried.is_none_or(|at| at.elapsed() >= AFTER_FAILURE);
+        if try_ledger {
+            self.ledger_tried = Some(Instant::now());
+        }
+        try_ledger
     }
 
     fn is_due(&self) -> bool {

@@ -16,6 +16,7 @@ use daemon::settings::Settings as Common;
 /// routing.yaml. Stop it at any moment: running tasks run on, and it goes on where it was.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "yggdrasil-coordinator", version, after_help = EXAMPLES)]
+#[group(id = "coordinator")]
 pub struct Settings {
     #[command(flatten)]
     pub common: Common,
@@ -85,3 +86,15 @@ Examples:
 Durations: 90s, 10m, 1h30m; a bare number is seconds.
 Exit codes: 0 stopped as asked, 64 bad usage, 69 port taken, 75 state folder in use,
 78 something in the configuration is wrong.";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_flag_is_declared_once() {
+        Common::with_port(Settings::command(), DEFAULT_PORT).debug_assert();
+    }
+}

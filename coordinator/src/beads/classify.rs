@@ -207,3 +207,6 @@ fn after(text: &str, at: usize) -> String {
     };
     name.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

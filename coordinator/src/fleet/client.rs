@@ -46,20 +46,13 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Returns the whole chain in one line.
+    /// Returns what failed and its innermost cause, in one line.
     pub fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            let text = error.to_string();
-            // reqwest repeats the URL in its own text.
-            if !text.starts_with("error sending request") {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            source = error.source();
+        let Some(mut cause) = std::error::Error::source(self) else { return self.to_string() };
+        while let Some(deeper) = cause.source() {
+            cause = deeper;
         }
-        line
+        format!("{self}: {cause}")
     }
 }
 

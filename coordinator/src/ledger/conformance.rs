@@ -7,11 +7,74 @@ use protocol::execute::{Ending, ExecuteRequest, Outcome};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::faulty::FaultyLedger;
 use super::*;
 use crate::settle::{Class, Verdict};
 
-async fn open(folder: &Path) -> SqliteLedger {
-    SqliteLedger::open(&folder.join("ledger.sqlite")).await.unwrap()
+/// The implementations that the suite runs against.
+const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::FailingSqlite];
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Sqlite,
+    /// Every other call fails first, without effect, and is made again.
+    FailingSqlite,
+}
+
+impl Kind {
+    async fn open(self, folder: &Path) -> Box<dyn Ledger> {
+        let sqlite = SqliteLedger::open(&folder.join("ledger.sqlite")).await.unwrap();
+        match self {
+            Self::Sqlite => Box::new(sqlite),
+            Self::FailingSqlite => Box::new(Insistent(FaultyLedger::new(sqlite))),
+        }
+    }
+}
+
+/// Makes each call again until the store works.
+#[derive(Debug)]
+struct Insistent(FaultyLedger);
+
+macro_rules! insist {
+    ($call:expr) => {
+        loop {
+            match $call.await {
+                Err(LedgerError::Store(_)) => {}
+                answer => break answer,
+            }
+        }
+    };
+}
+
+#[async_trait]
+impl Ledger for Insistent {
+    fn identity(&self) -> Identity {
+        self.0.identity()
+    }
+    async fn record(&self, new: NewAttempt) -> Result<Attempt, LedgerError> {
+        insist!(self.0.record(new.clone()))
+    }
+    async fn advance(&self, attempt: &Attempt, step: Step) -> Result<Attempt, LedgerError> {
+        insist!(self.0.advance(attempt, step.clone()))
+    }
+    async fn attempt(&self, id: Uuid) -> Result<Option<Attempt>, LedgerError> {
+        insist!(self.0.attempt(id))
+    }
+    async fn open(&self) -> Result<Vec<Attempt>, LedgerError> {
+        insist!(self.0.open())
+    }
+    async fn held(&self) -> Result<Vec<Attempt>, LedgerError> {
+        insist!(self.0.held())
+    }
+    async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, LedgerError> {
+        insist!(self.0.history(bead))
+    }
+    async fn count(&self) -> Result<u64, LedgerError> {
+        insist!(self.0.count())
+    }
+    async fn check(&self) -> Result<(), LedgerError> {
+        insist!(self.0.check())
+    }
 }
 
 fn bead(name: &str) -> BeadId {
@@ -83,102 +146,127 @@ async fn to_end(ledger: &dyn Ledger, attempt: Attempt, verdict: Verdict) -> Atte
 
 #[tokio::test]
 async fn an_attempt_keeps_everything_over_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = open(folder.path()).await;
-    let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
-    let ended = to_end(&ledger, recorded.clone(), closed()).await;
-    drop(ledger);
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
+        let ended = to_end(&*ledger, recorded.clone(), closed()).await;
+        drop(ledger);
 
-    let ledger = open(folder.path()).await;
-    let read = ledger.attempt(recorded.id).await.unwrap().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let read = ledger.attempt(recorded.id).await.unwrap().unwrap();
 
-    assert_eq!(read.stage, Stage::Ended);
-    assert_eq!(read.revision, ended.revision);
-    assert_eq!(read.request, Some(request(recorded.id)));
-    assert_eq!(read.outcome, Some(outcome(recorded.id)));
-    assert_eq!(read.verdict, Some(closed()));
-    assert_eq!((read.facts, read.labels), (recorded.facts, recorded.labels));
-    assert!(read.created <= read.offered.unwrap() && read.started <= read.ended);
-    assert_eq!(ledger.open().await.unwrap().len(), 1);
+        assert_eq!(read.stage, Stage::Ended);
+        assert_eq!(read.revision, ended.revision);
+        assert_eq!(read.request, Some(request(recorded.id)));
+        assert_eq!(read.outcome, Some(outcome(recorded.id)));
+        assert_eq!(read.verdict, Some(closed()));
+        assert_eq!((read.facts, read.labels), (recorded.facts, recorded.labels));
+        assert!(read.created <= read.offered.unwrap() && read.started <= read.ended);
+        assert_eq!(ledger.open().await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]
 async fn the_id_stays_and_the_epoch_rises_with_each_start() {
-    let folder = tempfile::tempdir().unwrap();
-    let first = open(folder.path()).await.identity();
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let first = kind.open(folder.path()).await.identity();
 
-    let second = open(folder.path()).await.identity();
+        let second = kind.open(folder.path()).await.identity();
 
-    assert_eq!(second.ledger, first.ledger);
-    assert_eq!(second.epoch, first.epoch + 1);
+        assert_eq!(second.ledger, first.ledger);
+        assert_eq!(second.epoch, first.epoch + 1);
+    }
 }
 
 #[tokio::test]
 async fn a_bead_has_one_open_attempt() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = open(folder.path()).await;
-    let first = ledger.record(new_attempt("hl-1")).await.unwrap();
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let first = ledger.record(new_attempt("hl-1")).await.unwrap();
 
-    let second = ledger.record(new_attempt("hl-1")).await;
-    ledger.record(new_attempt("hl-2")).await.unwrap();
-    let ended = to_end(&ledger, first, closed()).await;
-    let third = ledger.record(new_attempt("hl-1")).await;
-    ledger.advance(&ended, Step::Settled { hold: None }).await.unwrap();
+        let second = ledger.record(new_attempt("hl-1")).await;
+        ledger.record(new_attempt("hl-2")).await.unwrap();
+        let ended = to_end(&*ledger, first, closed()).await;
+        let third = ledger.record(new_attempt("hl-1")).await;
+        ledger.advance(&ended, Step::Settled { hold: None }).await.unwrap();
 
-    assert!(matches!(second, Err(LedgerError::AlreadyOpen { .. })));
-    assert!(matches!(third, Err(LedgerError::AlreadyOpen { .. })));
-    ledger.record(new_attempt("hl-1")).await.unwrap();
-    assert_eq!(ledger.history(&bead("hl-1")).await.unwrap().len(), 2);
-    assert_eq!(ledger.count().await.unwrap(), 3);
+        assert!(matches!(second, Err(LedgerError::AlreadyOpen { .. })));
+        assert!(matches!(third, Err(LedgerError::AlreadyOpen { .. })));
+        ledger.record(new_attempt("hl-1")).await.unwrap();
+        assert_eq!(ledger.history(&bead("hl-1")).await.unwrap().len(), 2);
+        assert_eq!(ledger.count().await.unwrap(), 3);
+    }
 }
 
 #[tokio::test]
 async fn a_step_from_an_old_revision_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = open(folder.path()).await;
-    let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
-    ledger.advance(&recorded, Step::Claimed).await.unwrap();
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let recorded = ledger.record(new_attempt("hl-1")).await.unwrap();
+        ledger.advance(&recorded, Step::Claimed).await.unwrap();
 
-    let again = ledger.advance(&recorded, Step::Dropped).await;
+        let again = ledger.advance(&recorded, Step::Dropped).await;
 
-    assert!(matches!(again, Err(LedgerError::Conflict { .. })));
-    assert_eq!(ledger.attempt(recorded.id).await.unwrap().unwrap().stage, Stage::Claimed);
+        assert!(matches!(again, Err(LedgerError::Conflict { .. })));
+        assert_eq!(ledger.attempt(recorded.id).await.unwrap().unwrap().stage, Stage::Claimed);
+    }
 }
 
 #[tokio::test]
 async fn a_new_attempt_supersedes_a_lost_one_and_ends_its_hold() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = open(folder.path()).await;
-    let lost = ledger.record(new_attempt("hl-1")).await.unwrap();
-    let lost = to_end(&ledger, lost, closed()).await;
-    let lost = ledger.advance(&lost, Step::Lost).await.unwrap();
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let lost = ledger.record(new_attempt("hl-1")).await.unwrap();
+        let lost = to_end(&*ledger, lost, closed()).await;
+        let lost = ledger.advance(&lost, Step::Lost).await.unwrap();
 
-    ledger.record(new_attempt("hl-1")).await.unwrap();
-    let late = ledger.advance(&lost, Step::Running).await;
+        ledger.record(new_attempt("hl-1")).await.unwrap();
+        let late = ledger.advance(&lost, Step::Running).await;
 
-    assert!(matches!(late, Err(LedgerError::Conflict { .. })));
-    assert_eq!(ledger.attempt(lost.id).await.unwrap().unwrap().stage, Stage::Settled);
+        assert!(matches!(late, Err(LedgerError::Conflict { .. })));
+        assert_eq!(ledger.attempt(lost.id).await.unwrap().unwrap().stage, Stage::Settled);
+    }
 }
 
 #[tokio::test]
 async fn holds_are_known_until_they_are_taken_off() {
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let attempt = ledger.record(new_attempt("hl-1")).await.unwrap();
+        let waiting = Verdict::Block {
+            class: Class::Waiting,
+            error: "away".to_owned(),
+            note: "away".to_owned(),
+            failures: 0,
+            hold: Some(hold()),
+        };
+        let ended = to_end(&*ledger, attempt, waiting).await;
+        let settled = ledger.advance(&ended, Step::Settled { hold: Some(hold()) }).await.unwrap();
+
+        let held = ledger.held().await.unwrap();
+        let free = ledger.advance(&settled, Step::Unheld).await.unwrap();
+
+        assert_eq!(held[0].hold, Some(hold()));
+        assert_eq!((free.hold, free.stage), (None, Stage::Settled));
+        assert!(ledger.held().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_failed_had_no_effect() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = open(folder.path()).await;
-    let attempt = ledger.record(new_attempt("hl-1")).await.unwrap();
-    let waiting = Verdict::Block {
-        class: Class::Waiting,
-        error: "away".to_owned(),
-        note: "away".to_owned(),
-        failures: 0,
-        hold: Some(hold()),
-    };
-    let ended = to_end(&ledger, attempt, waiting).await;
-    let settled = ledger.advance(&ended, Step::Settled { hold: Some(hold()) }).await.unwrap();
+    let sqlite = SqliteLedger::open(&folder.path().join("ledger.sqlite")).await.unwrap();
+    let ledger = FaultyLedger::new(sqlite);
 
-    let held = ledger.held().await.unwrap();
-    let free = ledger.advance(&settled, Step::Unheld).await.unwrap();
+    let failed = ledger.record(new_attempt("hl-1")).await;
+    let count = ledger.count().await;
 
-    assert_eq!(held[0].hold, Some(hold()));
-    assert_eq!((free.hold, free.stage), (None, Stage::Settled));
-    assert!(ledger.held().await.unwrap().is_empty());
+    assert!(matches!(failed, Err(LedgerError::Store(_))));
+    assert!(matches!(count, Ok(0)), "{count:?}");
 }

@@ -134,6 +134,15 @@ impl Ledger for SqliteLedger {
             })
             .await
     }
+
+    async fn check(&self) -> Result<(), LedgerError> {
+        self.store
+            .write(|db| -> Result<(), LedgerError> {
+                db.execute("UPDATE identity SET epoch = epoch", [])?;
+                Ok(())
+            })
+            .await
+    }
 }
 
 impl From<sql::Error> for LedgerError {
