@@ -3,7 +3,7 @@
 //! A question (a password, an unknown host key) fails at once: nobody would answer it. Transports
 //! that run a program of the URL's choice (`ext::`) are not allowed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use executor_sdk::RunCommand;
 use executor_sdk::prelude::*;
@@ -81,7 +81,6 @@ impl<'a> Git<'a> {
             .env("GCM_INTERACTIVE", "never")
             .env("GIT_EDITOR", "/bin/false")
             .env("GIT_ALLOW_PROTOCOL", PROTOCOLS)
-            .env("GIT_LITERAL_PATHSPECS", "1")
             .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(&self.folder))
     }
 
@@ -119,6 +118,15 @@ impl<'a> Git<'a> {
     pub(crate) async fn branch(&self) -> Result<Option<String>, Failure> {
         self.ask(["symbolic-ref", "--quiet", "--short", "HEAD"]).await
     }
+}
+
+/// Returns the pathspec that means this path and what is below it, whatever characters it holds.
+///
+/// The environment could say the same for all pathspecs, but it reaches the user's hooks as well.
+pub(crate) fn pathspec(path: &Path) -> OsString {
+    let mut spec = OsString::from(":(literal)");
+    spec.push(path);
+    spec
 }
 
 /// Returns the URL without the password that may be in it.

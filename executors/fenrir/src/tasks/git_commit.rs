@@ -4,7 +4,7 @@ mod files;
 
 use executor_sdk::prelude::*;
 
-use crate::git::Git;
+use crate::git::{Git, pathspec};
 use crate::{Fenrir, plain};
 use files::Files;
 
@@ -138,7 +138,7 @@ impl GitCommit {
             .stdin(self.message.as_bytes());
         if !paths.is_empty() {
             // What somebody else has staged elsewhere stays staged, and out of this commit.
-            command = command.args(["--only", "--"]).args(paths);
+            command = command.args(["--only", "--"]).args(paths.iter().map(|path| pathspec(path)));
         }
         command.await.map_err(|failure| failure.context("nothing was committed"))?;
         Ok(())
@@ -164,15 +164,10 @@ async fn has_identity(git: &Git<'_>) -> Result<(), Failure> {
 
 /// Whether a .gitignore keeps this file, which is not tracked, out of commits.
 async fn is_ignored(git: &Git<'_>, path: &Path) -> Result<bool, Failure> {
-    // This command knows no literal pathspecs; in front of a path, `./` does as well.
+    // This command takes paths, and only `:` at the start makes one more than that.
     let path = Path::new(".").join(path);
-    let answer = git
-        .command(["check-ignore", "--quiet", "--"])
-        .arg(path)
-        .env("GIT_LITERAL_PATHSPECS", "0")
-        .quiet()
-        .any_exit()
-        .await?;
+    let answer =
+        git.command(["check-ignore", "--quiet", "--"]).arg(path).quiet().any_exit().await?;
     Ok(answer.exit_code() == Some(0))
 }
 
@@ -189,12 +184,12 @@ async fn has_no_conflict(git: &Git<'_>) -> Result<(), Failure> {
 /// Stages the changes below `paths` and returns the names of the files that the commit will hold.
 async fn stage(git: &Git<'_>, paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
     git.command(["add", "--all", "--"])
-        .args(if paths.is_empty() { &[][..] } else { paths })
+        .args(paths.iter().map(|path| pathspec(path)))
         .await
         .map_err(|failure| failure.context("nothing was committed"))?;
     let names = git
         .command(["diff", "--cached", "--name-only", "--no-renames", "-z", "--"])
-        .args(paths)
+        .args(paths.iter().map(|path| pathspec(path)))
         .split()
         .quiet()
         .await?;

@@ -53,14 +53,17 @@ impl Task<Fenrir> for RunTests {
         for (name, value) in &plan.env {
             command = command.env(name, value);
         }
-        let report =
-            command.env("PYTHONUNBUFFERED", "1").limit(cx.remaining()).split().any_exit().await?;
+        command = command.env("PYTHONUNBUFFERED", "1").limit(cx.remaining()).any_exit();
+        if matches!(plan.source, Source::Libtest) {
+            command = command.split();
+        }
+        let report = command.await?;
 
         let stdout = report.stdout().to_owned();
         let shown = plan.shown();
         let is_counted = !matches!(plan.source, Source::Unknown);
         let counts = tokio::task::spawn_blocking(move || plan.source.read(&stdout)).await?;
-        let exit_code = report.exit_code();
+        let exit_code = report.exit_code().unwrap_or(-1);
         Run { suite, found, command: shown, exit_code, is_counted, counts }.verdict()
     }
 }
@@ -98,7 +101,7 @@ struct Run {
     suite: Option<Suite>,
     found: Vec<Suite>,
     command: Vec<String>,
-    exit_code: Option<i32>,
+    exit_code: i32,
     // The tool is one that counts, so that no count means no test.
     is_counted: bool,
     counts: Option<Counts>,
@@ -107,31 +110,22 @@ struct Run {
 impl Run {
     /// Says whether the tests passed. Doubt is a failure: no count without tests, no success
     /// beside an exit code that says otherwise.
-    fn verdict(self) -> TaskResult {
+    fn verdict(&self) -> TaskResult {
         let data = self.data();
         let program = self.command.first().map_or("the command", String::as_str);
-        let ended = match self.exit_code {
-            Some(code) => format!("`{program}` ended with exit code {code}"),
-            None => format!("`{program}` was ended by a signal"),
-        };
         let exit_code = self.exit_code;
-        let failed = |text: String| {
-            let failure = Failure::new(text).with_data(&data);
-            Err(match exit_code {
-                Some(code) => failure.with_exit_code(code),
-                None => failure,
-            })
-        };
+        let ended = format!("`{program}` ended with exit code {exit_code}");
+        let failed =
+            |text: String| Err(Failure::new(text).with_data(&data).with_exit_code(exit_code));
         let Some(counts) = &self.counts else {
+            let uncounted = format!("{ended}; it tells no counts");
             return match exit_code {
-                Some(0) if self.is_counted => failed(format!("{ended}, but counted no test")),
-                Some(0) => {
-                    Ok(Report::text(format!("{ended}; it tells no counts")).with_data(&data))
-                }
+                0 if self.is_counted => failed(format!("{ended}, but counted no test")),
+                0 => Ok(Report::text(uncounted).with_data(&data)),
                 _ if self.suite == Some(Suite::Pytest) => {
                     failed(format!("{ended}, without a report; is pytest installed for it?"))
                 }
-                _ => failed(format!("{ended}; it told no counts")),
+                _ => failed(uncounted),
             };
         };
         let ran = counts.passed + counts.failed;
@@ -146,7 +140,7 @@ impl Run {
         if ran == 0 {
             return failed(format!("no test ran ({} skipped); {ended}", counts.skipped));
         }
-        if exit_code != Some(0) {
+        if exit_code != 0 {
             return failed(format!("{ended}, although {ran} tests passed and none failed"));
         }
         let text = format!("{ran} tests passed, {} skipped", counts.skipped);

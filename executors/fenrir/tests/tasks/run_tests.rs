@@ -129,7 +129,7 @@ async fn make_is_judged_by_its_exit_code_and_says_that_it_does_not_count() {
 
     assert_eq!(completed(&green)["counts_known"], json!(false));
     assert_eq!(green.data["passed"], json!(null));
-    assert_eq!(failed(&red), "`make` ended with exit code 2; it told no counts");
+    assert_eq!(failed(&red), "`make` ended with exit code 2; it tells no counts");
     assert_eq!(red.exit_code, Some(2));
 }
 
