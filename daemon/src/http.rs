@@ -1,18 +1,20 @@
 //! Serving HTTP with limits: slow clients, many connections, and a stop with a deadline.
 
-use std::convert::Infallible;
+mod body;
+
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -22,9 +24,12 @@ use tracing::{debug, warn};
 
 use crate::duration;
 use crate::exit::Exit;
+use body::Timely;
 
 /// How long a client may take for a request head; also how long an idle connection is kept.
 pub const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take for a request body, counted from when the handler first wants it.
+pub const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// Connections beyond this wait in the kernel's queue.
 const CONNECTIONS: usize = 1024;
 
@@ -61,9 +66,36 @@ pub async fn serve(
     stop: CancellationToken,
     drain: Duration,
 ) {
+    serve_with(&Limits::of_this_process(), listener, router, stop, drain).await;
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    connections: usize,
+    header: Duration,
+    body: Duration,
+}
+
+impl Limits {
+    // Half of the files that this process may open, so that the other half is left for work.
+    fn of_this_process() -> Self {
+        let files = getrlimit(Resource::RLIMIT_NOFILE).ok();
+        let files = files.and_then(|(soft, _)| usize::try_from(soft).ok()).unwrap_or(usize::MAX);
+        let connections = CONNECTIONS.min(files / 2).max(1);
+        Self { connections, header: HEADER_PATIENCE, body: BODY_PATIENCE }
+    }
+}
+
+async fn serve_with(
+    limits: &Limits,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    drain: Duration,
+) {
     // The future of a connection is owned here, so that dropping this function drops them all.
     let mut connections = JoinSet::new();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(limits.connections));
     loop {
         let (stream, peer, permit) = tokio::select! {
             biased;
@@ -74,7 +106,7 @@ pub async fn serve(
             }
             accepted = accept(&listener, &room) => accepted,
         };
-        connections.spawn(connection(stream, peer, router.clone(), stop.clone(), permit));
+        connections.spawn(connection(*limits, stream, peer, router.clone(), stop.clone(), permit));
     }
     drop(listener);
     let all_ended = async {
@@ -115,6 +147,7 @@ fn is_of_one_client(kind: ErrorKind) -> bool {
 }
 
 async fn connection(
+    limits: Limits,
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
@@ -124,18 +157,16 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!("no TCP_NODELAY for {peer}: {error}");
     }
-    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(|body| Body::new(Timely::new(body, limits.body)));
         request.extensions_mut().insert(ConnectInfo(peer));
-        let router = router.clone();
-        async move {
-            Ok::<Response, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {}))
-        }
+        router.clone().oneshot(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_PATIENCE)
+        .header_read_timeout(limits.header)
         .max_buf_size(128 * 1024);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -158,3 +189,6 @@ fn note_panic(ended: Result<(), tokio::task::JoinError>) {
         warn!("a request handler panicked; its connection is closed");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -144,16 +145,22 @@ async fn supervise<S: Sink>(
     let mut running = spawn::start(command).await?;
     let group = running.group;
 
-    let pump = pump(&mut running.out, &mut running.err, sink);
+    let (leader, leader_gone) = oneshot::channel::<()>();
+    let over = async {
+        // Dropped, not sent.
+        let _ = leader_gone.await;
+        sleep(PIPE_PATIENCE).await;
+    };
+    let pump = pump(&mut running.out, &mut running.err, sink, over);
     tokio::pin!(pump);
-    let mut open = true;
+    let mut drained = None;
     let end = {
         let ended = wait::ended(group, plan, started, cancel, &mut child_signal);
         tokio::pin!(ended);
         loop {
             tokio::select! {
                 end = &mut ended => break end,
-                () = &mut pump, if open => open = false,
+                all = &mut pump, if drained.is_none() => drained = Some(all),
             }
         }
     };
@@ -171,7 +178,13 @@ async fn supervise<S: Sink>(
             None => Vec::new(),
         }
     };
-    let drain = async { !open || timeout(PIPE_PATIENCE, &mut pump).await.is_ok() };
+    drop(leader);
+    let drain = async {
+        match drained {
+            Some(all) => all,
+            None => pump.await,
+        }
+    };
     let (found, drained) = tokio::join!(hunt, drain);
     running.mark = None;
     // What is still in the group was killed above and is only slow to go.

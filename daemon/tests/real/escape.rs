@@ -87,3 +87,18 @@ async fn dropping_the_future_ends_marked_escapees() {
     let pid = pids_in(&output.text())[0];
     until("the escapee is gone", || !lives(pid)).await;
 }
+
+#[tokio::test]
+async fn an_escaped_process_that_never_stops_talking_does_not_keep_us() {
+    let temp = tempfile::tempdir().unwrap();
+    let script = "setsid sh -c 'echo $$ > \"$1\"; while :; do echo more; done' x \"$FILE\" &
+                  while ! test -s \"$FILE\"; do sleep 0.01; done";
+    let sink = |_, _: &[u8]| {};
+
+    let ended = run(with_file(script, &temp), sink, &CancellationToken::new()).await.unwrap();
+
+    assert_eq!((ended.why, ended.exit), (Why::Exited, ExitKind::Code(0)));
+    assert!(ended.escaped);
+    let pid = pids_in(&std::fs::read_to_string(temp.path().join("pid")).unwrap())[0];
+    until("it died of the closed pipe", || !lives(pid)).await;
+}
