@@ -104,6 +104,7 @@ step "the shipped routing.yaml" check_routing
 for script in check-units check-ansible; do
   step "$script" "scripts/$script.sh"
 done
+step "links in documents" scripts/check-links.sh
 if command -v shellcheck >/dev/null; then
   step "shell scripts" lint_scripts
 else

@@ -46,6 +46,14 @@ pub fn commands_of(folder: &Path) -> Vec<Pid> {
     of(folder).into_iter().filter(has_mark).collect()
 }
 
+/// Returns whether a process runs. A zombie does not: nobody may be there to reap it.
+pub fn is_alive(pid: Pid) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The name is in brackets and may hold anything; the state follows the last of them.
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}
+
 /// Kills every process of the homelab in `folder`, and waits until they are gone.
 pub fn end(folder: &Path) {
     let start = Instant::now();

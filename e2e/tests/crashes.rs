@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use e2e::sweep::is_alive;
 use e2e::world::{COORDINATOR, LONG};
 use e2e::{NewBead, World, until};
-use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use protocol::execute::Ending;
 use serde_json::{Value, json};
@@ -45,10 +45,6 @@ fn order(world: &World) -> Value {
 fn starts(world: &World) -> Vec<Pid> {
     let text = std::fs::read_to_string(world.path("started")).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).map(Pid::from_raw).collect()
-}
-
-fn is_alive(pid: Pid) -> bool {
-    kill(pid, None).is_ok()
 }
 
 async fn a_killed_coordinator_goes_on_with_what_ran(world: World) {

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
+use e2e::sweep::{self, is_alive};
 use e2e::world::LONG;
-use e2e::{NewBead, World, sweep, until};
-use nix::sys::signal::kill;
+use e2e::{NewBead, World, until};
 use nix::unistd::Pid;
 use protocol::execute::Ending;
 use reqwest::StatusCode;
@@ -31,10 +31,6 @@ async fn homelab(mut world: World) -> World {
 fn pids(path: &Path) -> Vec<Pid> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| line.parse().ok()).map(Pid::from_raw).collect()
-}
-
-fn is_alive(pid: Pid) -> bool {
-    kill(pid, None).is_ok()
 }
 
 async fn a_task_over_its_limit_is_ended_and_its_output_kept(world: World) {
