@@ -50,7 +50,7 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
         tokio::select! {
             () = app.shutdown.draining.cancelled() => return,
             Some(ask) = asks.recv() => answer(&app, &beads, ask),
-            () = app.nudge.notified() => when.now(),
+            () = app.nudge.notified() => when.nudged = true,
             () = app.board.changed.notified() => when.plan_is_due = true,
             _ = tick.tick() => when.look(beads.signal().read()),
         }
@@ -373,7 +373,7 @@ pub fn trouble_text(error: &BeadsError) -> String {
 }
 
 /// When the next listing and the next plan are due.
-#[expect(clippy::struct_excessive_bools, reason = "four events that come and go by themselves")]
+#[expect(clippy::struct_excessive_bools, reason = "five events that come and go by themselves")]
 #[derive(Debug)]
 struct When {
     plan_is_due: bool,
@@ -387,7 +387,10 @@ struct When {
     /// Since when it says something that no listing knows.
     changed_since: Option<Instant>,
     last_begun: Option<Instant>,
+    /// The interval is over, or a moment has come.
     asked: bool,
+    /// Somebody wants a listing now.
+    nudged: bool,
     /// The last listing did not work.
     failed: bool,
     ledger_tried: Option<Instant>,
@@ -405,14 +408,10 @@ impl When {
             changed_since: None,
             last_begun: None,
             asked: true,
+            nudged: false,
             failed: false,
             ledger_tried: None,
         }
-    }
-
-    /// Somebody wants a listing now.
-    fn now(&mut self) {
-        self.asked = true;
     }
 
     /// Takes note of the change signal.
@@ -454,8 +453,10 @@ impl When {
         let settled = self
             .changed_since
             .is_some_and(|since| self.seen_since.elapsed() >= QUIET || since.elapsed() >= RESTLESS);
-        let least = if self.has_backlog { LEAST_WITH_BACKLOG } else { LEAST };
-        (self.asked || settled) && self.last_begun.is_none_or(|at| at.elapsed() >= least)
+        let patient = self.has_backlog && !self.nudged;
+        let least = if patient { LEAST_WITH_BACKLOG } else { LEAST };
+        (self.nudged || self.asked || settled)
+            && self.last_begun.is_none_or(|at| at.elapsed() >= least)
     }
 
     fn listing_begins(&mut self, signal: Option<Vec<u8>>) {
@@ -464,6 +465,7 @@ impl When {
         self.changed_since = None;
         self.last_begun = Some(Instant::now());
         self.asked = false;
+        self.nudged = false;
     }
 
     fn listing_ended(&mut self, worked: bool) {

@@ -3,6 +3,9 @@
 //! Pure; the answer of `ygg why`. An open attempt says most, then the plan, then what we hold
 //! back, and last what Beads itself says of the bead.
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 use protocol::coordinator::Reason;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -41,8 +42,9 @@ pub(super) struct LogQuery {
 pub(super) async fn log(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
-    Query(query): Query<LogQuery>,
+    query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;
     let attempt = find(&app, &id).await?;
     let Some(name) = attempt.executor.as_ref().filter(|_| attempt.offered.is_some()) else {
         return Err(Problem::not_found(format!("attempt {id} was never offered to an executor"))
