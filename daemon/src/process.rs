@@ -1,4 +1,4 @@
-//! Child processes, run to their true end. The only user of `duct` and `nix`.
+//! Child processes, run to their true end. The only user of `duct`.
 //!
 //! One [`Command`] runs in a process group of its own. duct spawns it, nix signals it, tokio waits and
 //! reads. Five rules make that sound:

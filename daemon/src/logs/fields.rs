@@ -7,7 +7,7 @@ use tracing::field::{Field, Visit};
 
 use crate::exit;
 
-/// The fields of one event or span, in the order they were written.
+/// The fields of one event or span.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     pub(super) message: String,

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use daemon::leftovers;
-use daemon::process::ExitKind;
+use daemon::process::{ExitKind, run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tokio_util::sync::CancellationToken;
 
-use crate::support::{gather, lives, myself, pids_in, sh, until};
+use crate::support::{Output, gather, lives, myself, pids_in, sh, until};
 
 const MARK: &str = "YGGDRASIL_ATTEMPT";
 
@@ -96,6 +97,40 @@ async fn we_never_end_ourselves() {
     assert_eq!(ended.exit, ExitKind::Code(0), "{text}");
     assert!(text.contains("hunter ended 1"), "{text}");
     assert!(!lives(pids_in(&text)[0]));
+}
+
+#[tokio::test]
+async fn what_a_killed_owner_left_running_is_ended() {
+    let temp = tempfile::tempdir().unwrap();
+    let life = format!("{}/life-1", temp.path().display());
+    let (output, cancel) = (Output::default(), CancellationToken::new());
+    let owner = myself("leftovers::owner").env("MARK", format!("{life}/attempt/0"));
+    let pids = || pids_in(output.text().split("children ").nth(1).unwrap_or_default());
+    let kill_it = async {
+        until("the owner and its children are up", || pids().len() == 3).await;
+        let owner = pids_in(output.text().split("owner ").nth(1).unwrap())[0];
+        kill(Pid::from_raw(owner), Signal::SIGKILL).unwrap();
+    };
+    let (ended, ()) = tokio::join!(run(owner, output.sink(), &cancel), kill_it);
+    assert_eq!(ended.unwrap().exit, ExitKind::Signal(9));
+    let pids = pids();
+    assert!(pids.iter().all(|pid| lives(*pid)), "nobody else ends them");
+
+    let found = leftovers::end(&life, Duration::from_secs(10)).await;
+
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(!pids.into_iter().any(lives));
+}
+
+#[tokio::test]
+#[ignore = "started by `what_a_killed_owner_left_running_is_ended`"]
+async fn owner() {
+    println!("owner {}", std::process::id());
+    let script = "sleep 300 & first=$!; setsid sleep 300 & echo children $$ $first $!; wait";
+    let command = sh(script).mark(std::env::var("MARK").unwrap());
+    let print = |_, bytes: &[u8]| println!("{}", String::from_utf8_lossy(bytes));
+
+    run(command, print, &CancellationToken::new()).await.unwrap();
 }
 
 #[tokio::test]

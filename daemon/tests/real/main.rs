@@ -7,6 +7,7 @@ mod http;
 mod leftovers;
 mod logs;
 mod never_kill;
+mod notify;
 mod process;
 mod shutdown;
 mod store;
