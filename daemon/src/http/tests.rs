@@ -49,6 +49,22 @@ async fn a_connection_beyond_the_cap_waits_for_room() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_ends_its_head_is_cut_off() {
+    let (address, _serving) = start(Limits { header: Duration::from_millis(300), ..LIMITS }).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let mut slow = TcpStream::connect(address).await.unwrap();
+    slow.write_all(b"POST / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+
+    let mut quick = TcpStream::connect(address).await.unwrap();
+    send(&mut quick, 1, "a").await;
+    assert!(answer(&mut quick).await.ends_with("<1>"));
+    let cut_off = async { tokio::join!(answer(&mut silent), answer(&mut slow)) };
+
+    let (silent, slow) = timeout(Duration::from_secs(20), cut_off).await.unwrap();
+    assert!(!silent.contains("200 OK") && !slow.contains("200 OK"), "{silent}{slow}");
+}
+
+#[tokio::test]
 async fn a_body_that_trickles_is_given_up() {
     let (address, _serving) = start(Limits { body: Duration::from_millis(200), ..LIMITS }).await;
     let mut slow = TcpStream::connect(address).await.unwrap();
