@@ -93,7 +93,8 @@ impl ExecutorClient {
         reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .no_proxy()
-            .pool_idle_timeout(Duration::from_secs(30))
+            // Below the time after which our servers close an idle connection.
+            .pool_idle_timeout(Duration::from_secs(8))
             .user_agent(concat!("yggdrasil-coordinator/", env!("CARGO_PKG_VERSION")))
             .build()
     }
