@@ -3,7 +3,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use executor_sdk::harness::Ending;
+use executor_sdk::harness::{Ending, Harness};
 use executor_sdk::prelude::*;
 use fenrir_executor::Environment;
 
@@ -136,7 +136,7 @@ async fn a_cancelled_clone_leaves_nothing() {
     let started = stage.fenrir.execute_async("git-clone", params).await.unwrap();
     let work = stage.path("a/.clone.yggdrasil-unfinished/work");
     until(|| work.exists()).await;
-    stage.fenrir.cancel(started.attempt).await;
+    stage.fenrir.cancel(started.attempt).await.unwrap();
     let outcome = stage.fenrir.outcome(started.attempt).await;
 
     assert_eq!(outcome.status, Ending::Cancelled, "{outcome:?}");
@@ -146,18 +146,9 @@ async fn a_cancelled_clone_leaves_nothing() {
 #[tokio::test]
 async fn a_clone_over_its_time_limit_leaves_nothing() {
     let (stage, url) = stage_with_a_transport_that_hangs().await;
-    let order = executor_sdk::harness::ExecuteRequest {
-        task_id: "t".to_owned(),
-        task_type: "git-clone".to_owned(),
-        params: Map::from_iter([
-            ("repo_url".to_owned(), json!(url)),
-            ("dest_path".to_owned(), json!(stage.text("a/clone"))),
-        ]),
-        attempt: None,
-        timeout_seconds: Some(1.0),
-        ledger: None,
-        epoch: None,
-    };
+    let params = json!({"repo_url": url, "dest_path": stage.text("a/clone")});
+    let mut order = Harness::new_order("git-clone", params);
+    order.timeout_seconds = Some(1.0);
 
     let outcome = stage.fenrir.order(&order).await.unwrap();
 

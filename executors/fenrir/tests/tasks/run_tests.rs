@@ -161,7 +161,7 @@ async fn the_nodes_policy_decides_about_commands_and_paths() {
     let allowed = home.path().join("allowed");
     std::fs::create_dir(&allowed).unwrap();
     let policy = format!("allow:\n  paths: [{}]\n  test_commands: [\"true\"]\n", allowed.display());
-    let fenrir = Harness::with(Fenrir::new(environment())).policy(policy).start().await;
+    let fenrir = Harness::with(Fenrir::new(environment())).policy(&policy).start().await;
     let order = |path: &Path, command: &str| json!({"repo_path": path, "command": [command]});
 
     let fine = fenrir.execute("run-tests", order(&allowed, "true")).await.unwrap();

@@ -74,18 +74,23 @@ impl Task<Huginn> for PowerWake {
             cx.log(place.line());
             sent.push(place);
         }
-        let packets: usize = sent.iter().map(|place| place.packets).sum();
-        let mac = shown(mac);
-        let data = json!({"mac_address": mac, "packets": packets, "sent": sent});
-        if packets == 0 {
-            let why: Vec<_> = sent.iter().map(Sent::line).collect();
-            return Err(
-                Failure::new(format!("no packet was sent: {}", why.join("; "))).with_data(&data)
-            );
-        }
-        let text = format!("{packets} magic packets sent for {mac}; whether it woke is not known");
-        Ok(Report::text(text).with_data(&data))
+        verdict(mac, &sent)
     }
+}
+
+/// Says how it went: a packet that left is all that can be known without waiting for the machine.
+fn verdict(mac: [u8; 6], sent: &[Sent]) -> TaskResult {
+    let packets: usize = sent.iter().map(|place| place.packets).sum();
+    let mac = shown(mac);
+    let data = json!({"mac_address": mac, "packets": packets, "sent": sent});
+    if packets == 0 {
+        let why: Vec<_> = sent.iter().map(Sent::line).collect();
+        return Err(
+            Failure::new(format!("no packet was sent: {}", why.join("; "))).with_data(&data)
+        );
+    }
+    let text = format!("{packets} magic packets sent for {mac}; whether it woke is not known");
+    Ok(Report::text(text).with_data(&data))
 }
 
 impl Sent {
@@ -99,16 +104,19 @@ impl Sent {
 }
 
 async fn send(to: SocketAddr, packet: &[u8], place: &mut Sent) -> std::io::Result<()> {
-    // Connected, the socket takes the address of the interface that leads to the network.
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    // Connecting sends nothing, and tells which address leads to the network.
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    probe.set_broadcast(true)?;
+    probe.connect(to).await?;
+    let from = probe.local_addr()?.ip();
+    place.from = Some(from.to_string());
+    let socket = UdpSocket::bind((from, 0)).await?;
     socket.set_broadcast(true)?;
-    socket.connect(to).await?;
-    place.from = socket.local_addr().ok().map(|address| address.ip().to_string());
     for time in 0..TIMES {
         if time > 0 {
             tokio::time::sleep(PAUSE).await;
         }
-        socket.send(packet).await?;
+        socket.send_to(packet, to).await?;
         place.packets += 1;
     }
     Ok(())
@@ -163,6 +171,25 @@ mod tests {
         for form in forms {
             assert_eq!(mac(form).unwrap(), [0xaa, 0xbb, 0xcc, 0x0d, 0x0e, 0x0f], "{form}");
         }
+    }
+
+    #[test]
+    fn without_a_packet_that_left_it_failed() {
+        let place = |packets: usize, error: Option<&str>| Sent {
+            interface: Some("eth0".to_owned()),
+            from: None,
+            to: "192.0.2.255:9".to_owned(),
+            packets,
+            error: error.map(str::to_owned),
+        };
+        let none = verdict([2; 6], &[place(0, Some("network is unreachable"))]).unwrap_err();
+        let some = verdict([2; 6], &[place(0, Some("no")), place(3, None)]);
+
+        assert_eq!(
+            none.error(),
+            "no packet was sent: 0 packets to 192.0.2.255:9 by eth0, then: network is unreachable"
+        );
+        assert!(some.is_ok());
     }
 
     #[test]

@@ -31,16 +31,17 @@ async fn three_magic_packets_arrive() {
 }
 
 #[tokio::test]
-async fn a_packet_that_cannot_leave_is_a_failure() {
+async fn without_a_broadcast_each_network_gets_its_own() {
     let huginn = Harness::start(Huginn {}).await;
 
-    // No route leads to the network 0.0.0.0/8.
-    let params = json!({"mac_address": MAC, "broadcast": "0.0.0.1"});
-    let outcome = huginn.execute("power-wake", params).await.unwrap();
+    let outcome = huginn.execute("power-wake", json!({"mac_address": MAC})).await.unwrap();
 
-    assert!(failed(&outcome).contains("no packet was sent"), "{outcome:?}");
-    assert_eq!(outcome.data["packets"], json!(0));
-    assert!(outcome.data["sent"][0]["error"].is_string());
+    // A machine without a network cannot send; it says so.
+    let sent = outcome.data["sent"].as_array().unwrap();
+    assert!(!sent.is_empty());
+    let packets: u64 = sent.iter().filter_map(|place| place["packets"].as_u64()).sum();
+    assert_eq!(outcome.data["packets"], json!(packets));
+    assert_eq!(outcome.status == Ending::Completed, packets > 0, "{outcome:?}");
 }
 
 #[tokio::test]

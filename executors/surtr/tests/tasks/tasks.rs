@@ -101,12 +101,12 @@ async fn words_are_in_the_log_before_the_end_and_a_cancel_tells_ollama() {
 
     let params = json!({"model": "hangs", "prompt": "x"});
     let started = surtr.execute_async("llm-inference", params).await.unwrap();
-    until(async || surtr.log(started.attempt).await.contains("Hel")).await;
-    surtr.cancel(started.attempt).await;
+    surtr.log_contains(started.attempt, "Hel").await;
+    surtr.cancel(started.attempt).await.unwrap();
     let outcome = surtr.outcome(started.attempt).await;
 
     assert_eq!(outcome.status, Ending::Cancelled, "{outcome:?}");
-    until(async || ollama.left() == 1).await;
+    until(|| ollama.left() == 1).await;
 }
 
 #[tokio::test]
@@ -231,9 +231,9 @@ fn failed(outcome: &Outcome) -> &str {
     outcome.error.as_deref().unwrap()
 }
 
-async fn until(condition: impl AsyncFn() -> bool) {
+async fn until(condition: impl Fn() -> bool) {
     let waiting = async {
-        while !condition().await {
+        while !condition() {
             tokio::task::yield_now().await;
         }
     };
