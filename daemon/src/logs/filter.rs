@@ -2,10 +2,16 @@
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+/// Libraries that tell of every connection at `debug`; only a level of their own gets that.
+const TALKATIVE: [&str; 4] = ["hyper", "hyper_util", "reqwest", "h2"];
+
 /// Reads levels, one for all and others per target. Unlike the library's own reader it refuses a
 /// bare word that is no level, which would silence everything but a target of that name.
 pub(super) fn parse(text: &str) -> Result<Targets, String> {
     let mut targets = Targets::new();
+    for target in TALKATIVE {
+        targets = targets.with_target(target, LevelFilter::INFO);
+    }
     for part in text.split(',').map(str::trim) {
         targets = match part.split_once('=') {
             Some((target, level)) => targets.with_target(target.trim(), read(level, part)?),
@@ -37,6 +43,15 @@ mod tests {
         assert!(!targets.would_enable("coordinator", &Level::DEBUG));
         assert!(!targets.would_enable("hyper::proto", &Level::INFO));
         assert!(targets.would_enable("daemon::store", &Level::TRACE));
+    }
+
+    #[test]
+    fn a_level_for_all_spares_the_talkative() {
+        let targets = parse("debug").unwrap();
+
+        assert!(targets.would_enable("coordinator", &Level::DEBUG));
+        assert!(!targets.would_enable("hyper_util::client", &Level::DEBUG));
+        assert!(parse("debug,hyper=trace").unwrap().would_enable("hyper::proto", &Level::TRACE));
     }
 
     #[test]
