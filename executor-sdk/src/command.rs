@@ -5,12 +5,21 @@ use std::ffi::{OsStr, OsString};
 use std::future::{Future, IntoFuture};
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::{Context, Failure, TaskResult};
+use daemon::process::{Command, Ended, ExitKind, SpawnError, Stream, Why};
+
+use crate::log::AttemptLog;
+use crate::result::chain;
+use crate::tail::{Tail, last_line};
+use crate::{Context, Failure, Report, TaskResult};
 
 /// The limit of a command that names none.
 const LIMIT: Duration = Duration::from_secs(300);
+
+/// How much of a stdout that is taken apart is kept for the task to parse.
+const STDOUT: usize = 16 * 1024 * 1024;
 
 /// A command that is about to run; `.await` runs it.
 ///
@@ -123,7 +132,116 @@ impl<'a> IntoFuture for RunCommand<'a> {
 
 impl RunCommand<'_> {
     async fn run(self) -> TaskResult {
+        let program = self.program.to_string_lossy().into_owned();
+        if self.cx.stop().why().is_some() {
+            return Err(Failure::new(format!("`{program}` was not started: the task is to stop")));
+        }
         let _counted = self.cx.stop().command();
-        Err(Failure::new("commands cannot be run yet"))
+        let mut env = self.cx.node().environment.for_commands();
+        env.extend(self.env);
+        let mut command = Command::new(self.program)
+            .args(self.args)
+            .cwd(self.cwd.unwrap_or_else(|| PathBuf::from("/")))
+            .limit(self.limit)
+            .mark(self.cx.next_mark());
+        command.env = env;
+        command.stdin = self.stdin;
+        command.split = self.split;
+
+        let printed = Arc::new(Mutex::new(Printed::default()));
+        let sink = sink(&printed, self.cx.attempt_log(), self.split, self.quiet);
+        let ended = daemon::process::run(command, sink, self.cx.stop().token())
+            .await
+            .map_err(|error| not_started(&program, &error))?;
+        let printed = std::mem::take(&mut *printed.lock().unwrap_or_else(PoisonError::into_inner));
+        if ended.escaped {
+            self.cx.log(format!("[`{program}` left a process behind; it was ended]"));
+        }
+        verdict(&program, self.limit, self.any_exit, &ended, printed)
     }
+}
+
+/// What a command printed, as far as it is kept.
+#[derive(Debug, Default)]
+struct Printed {
+    tail: Tail,
+    stdout: Vec<u8>,
+    is_too_much: bool,
+}
+
+/// Returns what takes the output: the attempt's log, the command's tail, its stdout.
+fn sink(
+    printed: &Arc<Mutex<Printed>>,
+    log: &Arc<AttemptLog>,
+    split: bool,
+    quiet: bool,
+) -> impl FnMut(Stream, &[u8]) + Send + 'static {
+    let printed = Arc::clone(printed);
+    let log = (!quiet).then(|| Arc::clone(log));
+    move |stream, bytes| {
+        if let Some(log) = &log {
+            log.append(bytes);
+        }
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        printed.tail.push(bytes);
+        if split && stream == Stream::Out {
+            if printed.stdout.len() + bytes.len() > STDOUT {
+                printed.is_too_much = true;
+            } else {
+                printed.stdout.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+fn not_started(program: &str, error: &SpawnError) -> Failure {
+    match error {
+        SpawnError::NotFound { .. } => {
+            Failure::new(format!("`{program}` is not installed on this node"))
+        }
+        other => Failure::new(chain(other)),
+    }
+}
+
+fn verdict(
+    program: &str,
+    limit: Duration,
+    any_exit: bool,
+    ended: &Ended,
+    printed: Printed,
+) -> TaskResult {
+    let output = printed.tail.text();
+    let fail = |error: String| Failure { output: output.clone(), ..Failure::new(error) };
+    match ended.why {
+        Why::Limit => {
+            let limit = daemon::duration::show(limit);
+            let error = format!("`{program}` was ended: its limit of {limit} was reached");
+            return Err(Failure { timed_out: true, ..fail(error) });
+        }
+        Why::Cancelled => return Err(fail(format!("`{program}` was ended with its task"))),
+        Why::Exited => {}
+    }
+    let exit_code = match ended.exit {
+        ExitKind::Code(code) => code,
+        ExitKind::Signal(signal) => {
+            return Err(fail(format!("`{program}` was killed by signal {signal}")));
+        }
+    };
+    if exit_code != 0 && !any_exit {
+        let last = last_line(&output, 500);
+        let colon = if last.is_empty() { "" } else { ": " };
+        let error = format!("`{program}` exited with {exit_code}{colon}{last}");
+        return Err(fail(error).with_exit_code(exit_code));
+    }
+    if printed.is_too_much {
+        let limit = STDOUT / (1024 * 1024);
+        return Err(fail(format!("`{program}` printed more than {limit} MiB to stdout")));
+    }
+    Ok(Report {
+        exit_code: Some(exit_code),
+        stdout: String::from_utf8_lossy(&printed.stdout).into_owned(),
+        program: Some(program.to_owned()),
+        output,
+        ..Report::default()
+    })
 }

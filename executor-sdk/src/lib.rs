@@ -17,11 +17,16 @@
 //! is the node owner's word, `params` turns JSON into a task.
 #![warn(missing_docs)]
 
+mod api;
+mod builtin;
 mod command;
 mod log;
+mod metrics;
 mod node;
 mod params;
 mod registry;
+mod service;
+mod size;
 mod spool;
 mod stop;
 mod tail;
@@ -31,6 +36,7 @@ mod playbook;
 mod policy;
 mod program;
 mod result;
+mod runner;
 
 pub mod harness;
 pub mod prelude;

@@ -1,9 +1,9 @@
 //! What every attempt of one process shares.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,18 +23,23 @@ pub(crate) struct Environment {
 impl Environment {
     /// Finds a program by its name on the path, or by its path.
     pub(crate) fn find(&self, name: &OsStr) -> Option<PathBuf> {
-        if name.as_encoded_bytes().contains(&b'/') {
-            let path = PathBuf::from(name);
-            return is_executable(&path).then_some(path);
-        }
-        std::env::split_paths(self.path.as_ref()?)
-            .map(|folder| folder.join(name))
-            .find(|path| is_executable(path))
+        daemon::process::find_program(name, self.path.as_deref())
     }
-}
 
-fn is_executable(path: &Path) -> bool {
-    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    /// Returns the environment that a command starts with.
+    pub(crate) fn for_commands(&self) -> BTreeMap<OsString, OsString> {
+        let mut environment = BTreeMap::from([("LANG".into(), "C.UTF-8".into())]);
+        if let Some(path) = &self.path {
+            environment.insert("PATH".into(), path.clone());
+        }
+        if let Some(home) = &self.home {
+            environment.insert("HOME".into(), home.clone().into());
+        }
+        if let Some(tz) = &self.tz {
+            environment.insert("TZ".into(), tz.clone());
+        }
+        environment
+    }
 }
 
 /// What every attempt of one process shares.

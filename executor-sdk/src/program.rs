@@ -1,10 +1,193 @@
 //! From flags and environment to a serving executor.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+use daemon::exit::Exit;
+use daemon::settings::Settings;
+use daemon::shutdown::Shutdown;
+use daemon::state_dir::StateDir;
+use daemon::token::Tokens;
+use url::Url;
 
 use crate::Executor;
+use crate::node::Environment;
+use crate::policy::Policy;
+use crate::result::chain;
+use crate::runner::Limits;
+use crate::service::{Parts, Service, registry};
+use crate::size;
+use crate::spool::Retention;
+
+const PORT: u16 = 5000;
+const LOG_FILE: &str = "/var/log/yggdrasil-agent.log";
+const POLICY: &str = "/etc/yggdrasil/policy.yaml";
+
+#[derive(Parser)]
+struct Cli<E: clap::Args> {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(flatten)]
+    own: Own,
+    #[command(flatten)]
+    executor: E,
+}
+
+/// The settings that every executor has beside those of every daemon.
+#[derive(clap::Args, Debug)]
+#[group(skip)]
+struct Own {
+    /// Where the coordinator listens, such as `http://yggdrasil:3000`.
+    #[arg(long, env = "YGGDRASIL_URL", value_name = "URL")]
+    coordinator: Option<Url>,
+
+    /// Time limit of a task when neither the order nor the task names one.
+    #[arg(long, env = "TASK_TIMEOUT", default_value = "600s", value_parser = daemon::duration::parse, value_name = "DURATION")]
+    task_timeout: Duration,
+
+    /// File with the tokens that may order tasks here, one per line.
+    #[arg(long, env = "TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// What may run on this node [default: /etc/yggdrasil/policy.yaml, if it is there].
+    #[arg(long, env = "POLICY", value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    /// How many tasks run at a time [default: the number of cores, at least 4].
+    #[arg(long, env = "CAPACITY", value_parser = clap::value_parser!(u32).range(1..), value_name = "TASKS")]
+    capacity: Option<u32>,
+
+    /// How long ended attempts are remembered.
+    #[arg(long, env = "KEEP", default_value = "30d", value_parser = daemon::duration::parse, value_name = "DURATION")]
+    keep: Duration,
+
+    /// How many bytes of logs and outcomes are kept; the oldest go first.
+    #[arg(long, env = "KEEP_BYTES", default_value = "2G", value_parser = size::parse, value_name = "BYTES")]
+    keep_bytes: u64,
+
+    /// How many bytes of log are kept per attempt, half from its head and half from its tail.
+    #[arg(long, env = "LOG_CAP", default_value = "16M", value_parser = size::parse, value_name = "BYTES")]
+    log_cap: u64,
+
+    /// What commands get as their PATH.
+    #[arg(long, id = "search_path", env = "PATH", hide = true, value_name = "PATH")]
+    search_path: Option<OsString>,
+
+    /// What commands get as their TZ.
+    #[arg(long, id = "time_zone", env = "TZ", hide = true, value_name = "ZONE")]
+    time_zone: Option<OsString>,
+}
 
 /// Runs an executor: the whole `main` of its program.
+///
+/// Flags and environment variables fill the executor's struct. The first SIGTERM or SIGINT drains,
+/// the second ends at once.
 pub fn run<E: Executor>() -> ExitCode {
-    unimplemented!("the program is not built yet")
+    let command = Settings::with_port(Cli::<E>::command(), PORT).name(E::NAME).version(E::VERSION);
+    let parsed = command
+        .try_get_matches()
+        .and_then(|mut matches| Cli::<E>::from_arg_matches_mut(&mut matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed terminal is no reason to say more.
+            drop(error.print());
+            // sysexits' EX_USAGE; asking for help or the version is no mistake.
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    daemon::exit::report(E::NAME, start(cli))
+}
+
+fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
+    // First of all: whatever makes a client without it panics. A second one is not needed.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let Cli { settings, own, executor } = cli;
+    check_url(own.coordinator.as_ref())?;
+    let tokens = match &own.token_file {
+        Some(path) => Tokens::from_file(path)?,
+        None => Tokens::none(),
+    };
+    let address = settings.address(!tokens.is_empty())?;
+    let parts = Parts {
+        name: E::NAME,
+        version: E::VERSION,
+        registry: registry(executor)?,
+        policy: policy(own.policy.as_deref())?,
+        tokens,
+        environment: Environment {
+            path: own.search_path,
+            home: settings.home.clone(),
+            tz: own.time_zone,
+        },
+        limits: Limits {
+            task_timeout: own.task_timeout,
+            capacity: own.capacity.unwrap_or_else(default_capacity),
+            log_cap: own.log_cap,
+        },
+        retention: Retention { keep: own.keep, keep_bytes: own.keep_bytes },
+        drain_timeout: settings.drain_timeout,
+    };
+    let short_name = E::NAME.strip_suffix("-executor").unwrap_or(E::NAME);
+    let state_path = settings.state_path(short_name)?;
+    if settings.check {
+        return said_valid(E::NAME);
+    }
+
+    let state = StateDir::open(&state_path)?;
+    let _log = daemon::logs::init(&settings, E::NAME, Path::new(LOG_FILE), state.path())?;
+    let runtime = daemon::shutdown::runtime(workers())?;
+    let served = runtime.block_on(async {
+        let shutdown = Shutdown::new();
+        shutdown.listen()?;
+        let service = Service::open(parts, state, shutdown.clone()).await?;
+        let listener = daemon::http::bind(address).await?;
+        let address = listener.local_addr().unwrap_or(address);
+        tracing::info!(%address, "{} {} listens on {address}", E::NAME, E::VERSION);
+        daemon::notify::ready();
+        daemon::notify::watchdog(&shutdown);
+        service.serve(listener).await;
+        Ok(())
+    });
+    // Blocking work that still runs is not worth waiting for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
+}
+
+fn policy(given: Option<&Path>) -> Result<Policy, Exit> {
+    Policy::load(given.unwrap_or(Path::new(POLICY)), given.is_none())
+        .map_err(|error| Exit::config(chain(&error)))
+}
+
+fn check_url(coordinator: Option<&Url>) -> Result<(), Exit> {
+    match coordinator {
+        Some(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
+            Err(Exit::config(format!("`{url}` is no address of a coordinator"))
+                .hinted("--coordinator (YGGDRASIL_URL) wants one such as `http://yggdrasil:3000`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn default_capacity() -> u32 {
+    cores().max(4)
+}
+
+/// Few: the work is done by child processes, and each thread costs memory.
+fn workers() -> usize {
+    cores().clamp(2, 4) as usize
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(64))
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of --check, before there is a log")]
+#[expect(clippy::unnecessary_wraps, reason = "the last step of a start that only checks")]
+fn said_valid(name: &str) -> Result<(), Exit> {
+    println!("{name}: the settings, the policy and the token file are valid");
+    Ok(())
 }

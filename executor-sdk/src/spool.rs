@@ -126,11 +126,8 @@ impl Spool {
 
     /// Returns the log of an attempt that has ended.
     pub(crate) fn log_of(&self, record: &Record) -> LogReader {
-        LogReader::Ended {
-            path: self.log_path(record.attempt),
-            layout: Layout::new(record.log_cap),
-            kept: record.kept,
-        }
+        let layout = Layout::new(record.log_cap);
+        LogReader::ended(self.log_path(record.attempt), layout, record.kept)
     }
 
     pub(crate) async fn find(&self, attempt: Uuid) -> Result<Option<Record>, SpoolError> {

@@ -67,6 +67,10 @@ impl Stop {
         CommandGuard { stop: self }
     }
 
+    pub(crate) fn has_commands(&self) -> bool {
+        self.commands.load(Ordering::SeqCst) > 0
+    }
+
     /// Waits until no command runs.
     pub(crate) async fn without_commands(&self) {
         loop {

@@ -109,6 +109,16 @@ impl Layout {
         (self.head + in_ring, self.tail - in_ring)
     }
 
+    /// Returns what a file of this length can hold of what should be there.
+    pub(super) fn really_kept(self, kept: Kept, length: u64) -> Kept {
+        let needed = kept.size.min(self.cap());
+        if length >= needed {
+            return kept;
+        }
+        // The ring is of no use without its end.
+        Kept { size: kept.size, from: kept.from.min(self.head).min(length), to: kept.size }
+    }
+
     /// Finds out what a log file holds whose writer was killed.
     pub(crate) fn recover(
         self,

@@ -36,6 +36,14 @@ pub(crate) enum LogReader {
 }
 
 impl LogReader {
+    /// Returns the log of an attempt that has ended, with what is really there of it: a power loss
+    /// or a person may have taken some.
+    pub(crate) fn ended(path: PathBuf, layout: Layout, kept: Kept) -> Self {
+        let length = path.metadata().map_or(0, |found| found.len());
+        let kept = layout.really_kept(kept, length);
+        Self::Ended { path, layout, kept }
+    }
+
     pub(crate) fn kept(&self) -> Kept {
         match self {
             Self::Running(log) => log.kept(),

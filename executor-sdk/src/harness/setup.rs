@@ -1,0 +1,163 @@
+//! What a test decides before its executor starts.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use daemon::shutdown::Shutdown;
+use daemon::state_dir::StateDir;
+use daemon::token::Tokens;
+use url::Url;
+
+use super::Harness;
+use crate::Executor;
+use crate::node::Environment;
+use crate::policy::Policy;
+use crate::runner::Limits;
+use crate::service::{Parts, Service, registry};
+use crate::spool::Retention;
+
+/// What a test may decide before its executor starts; see [`Harness::with`].
+#[must_use = "it starts with `.start().await`"]
+#[derive(Debug)]
+pub struct Setup<E> {
+    executor: E,
+    policy: Policy,
+    path: Vec<PathBuf>,
+    state: Option<PathBuf>,
+    token: Option<String>,
+    limits: Limits,
+    retention: Retention,
+    drain_timeout: Duration,
+}
+
+impl<E: Executor> Setup<E> {
+    pub(super) fn new(executor: E) -> Self {
+        Self {
+            executor,
+            policy: Policy::everything(),
+            path: Vec::new(),
+            state: None,
+            token: None,
+            limits: Limits {
+                task_timeout: Duration::from_secs(60),
+                capacity: 16,
+                log_cap: 1024 * 1024,
+            },
+            retention: Retention { keep: Duration::from_secs(86_400), keep_bytes: 1 << 30 },
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// Gives it this `policy.yaml`. Without one every command, test command and path is allowed.
+    pub fn policy(mut self, yaml: &str) -> Self {
+        let parsed = Policy::parse(yaml, Path::new("policy.yaml"));
+        self.policy = parsed.unwrap_or_else(|error| panic!("{error}"));
+        self
+    }
+
+    /// Puts a folder before those of this machine's PATH, for programs of the test's own.
+    pub fn path(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.path.push(folder.into());
+        self
+    }
+
+    /// Sets how many tasks run at a time; 16 otherwise.
+    pub fn capacity(mut self, tasks: u32) -> Self {
+        self.limits.capacity = tasks;
+        self
+    }
+
+    /// Lets in only who brings this token; the harness does.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    /// Keeps its state here, so that a second harness can go on where the first one stopped.
+    pub fn state_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.state = Some(folder.into());
+        self
+    }
+
+    /// Sets the time limit of tasks that name none; 60 s otherwise.
+    pub fn task_timeout(mut self, limit: Duration) -> Self {
+        self.limits.task_timeout = limit;
+        self
+    }
+
+    /// Sets how long it waits for running tasks when it stops; 10 s otherwise.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// Sets how many bytes of log are kept per attempt; 1 MiB otherwise.
+    pub fn log_cap(mut self, bytes: u64) -> Self {
+        self.limits.log_cap = bytes;
+        self
+    }
+
+    /// Sets how long ended attempts are remembered; a day otherwise.
+    pub fn keep(mut self, time: Duration) -> Self {
+        self.retention.keep = time;
+        self
+    }
+
+    /// Starts it; it listens when this returns.
+    pub async fn start(self) -> Harness {
+        // Another test of this process may have done it.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let throw_away = match &self.state {
+            Some(_) => None,
+            None => Some(tempfile::tempdir().expect("a temporary folder can be made")),
+        };
+        let state = match (&self.state, &throw_away) {
+            (Some(folder), _) => folder.clone(),
+            (None, Some(folder)) => folder.path().to_owned(),
+            (None, None) => unreachable!("one of them was made"),
+        };
+        let shutdown = Shutdown::new();
+        let parts = Parts {
+            name: E::NAME,
+            version: E::VERSION,
+            registry: registry(self.executor).unwrap_or_else(|exit| panic!("{exit}")),
+            policy: self.policy,
+            tokens: Tokens::new(self.token.as_deref()),
+            environment: environment(self.path),
+            limits: self.limits,
+            retention: self.retention,
+            drain_timeout: self.drain_timeout,
+        };
+        let state = StateDir::open(&state).unwrap_or_else(|exit| panic!("{exit}"));
+        let service = Service::open(parts, state, shutdown.clone()).await;
+        let service = service.unwrap_or_else(|exit| panic!("{exit}"));
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let listener = daemon::http::bind(any_port).await.unwrap_or_else(|exit| panic!("{exit}"));
+        let address = listener.local_addr().expect("a bound port has an address");
+        #[expect(clippy::disallowed_methods, reason = "it waits for the tracker itself")]
+        let serving = tokio::spawn(service.serve(listener));
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120));
+        Harness {
+            url: Url::parse(&format!("http://{address}/")).expect("an address makes a URL"),
+            client: client.build().expect("the TLS provider is installed"),
+            token: self.token,
+            shutdown,
+            serving: Some(serving),
+            _state: throw_away,
+        }
+    }
+}
+
+/// The test's own environment, as the settings would read it.
+fn environment(first: Vec<PathBuf>) -> Environment {
+    let rest = std::env::var_os("PATH").unwrap_or_default();
+    let folders = first.into_iter().chain(std::env::split_paths(&rest));
+    let path: OsString = std::env::join_paths(folders).expect("no colon in a folder's name");
+    Environment {
+        path: Some(path),
+        home: std::env::var_os("HOME").map(PathBuf::from),
+        tz: std::env::var_os("TZ"),
+    }
+}
