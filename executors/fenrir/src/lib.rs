@@ -21,7 +21,7 @@ pub mod tasks;
 pub use environment::Environment;
 use one_at_a_time::OneAtATime;
 
-/// The settings and the state of a Fenrir.
+/// The development host: git, code and tests.
 #[derive(Args, Debug, Default)]
 pub struct Fenrir {
     /// What of its own environment the commands see.

@@ -12,7 +12,7 @@ mod host;
 mod target;
 pub mod tasks;
 
-/// A Huginn has no settings of its own yet.
+/// The host that watches: machines, network and power.
 #[derive(Args, Debug, Default)]
 pub struct Huginn {}
 

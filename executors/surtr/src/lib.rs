@@ -10,7 +10,7 @@ mod gpu;
 mod ollama;
 pub mod tasks;
 
-/// The settings of a Surtr.
+/// The host with the GPU: Ollama and language models.
 #[derive(Args, Debug)]
 pub struct Surtr {
     /// Where Ollama listens.

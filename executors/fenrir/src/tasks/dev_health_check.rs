@@ -82,11 +82,41 @@ async fn look(name: &'static str, arg: &str, executor: &Fenrir, cx: &Context) ->
             command = command.env(variable, value);
         }
         let answer = command.limit(Duration::from_secs(10)).quiet().await;
-        version = answer.ok().and_then(|report| first_line(report.output()));
+        version = answer.ok().and_then(|report| version_line(report.output()));
     }
     Tool { name, path, version }
 }
 
-fn first_line(text: &str) -> Option<String> {
-    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+/// Returns the first line with a number in it, without colours.
+fn version_line(text: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.chars().any(|c| c.is_ascii_digit()))?;
+    let mut plain = String::with_capacity(line.len());
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        if c == '\u{1b}' {
+            // `ESC [ … letter`.
+            chars.by_ref().find(char::is_ascii_alphabetic);
+        } else if !c.is_control() {
+            plain.push(c);
+        }
+    }
+    Some(plain.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_line;
+
+    #[test]
+    fn the_version_is_found_among_titles_and_colours() {
+        let cases = [
+            ("git version 2.39.5\n", Some("git version 2.39.5")),
+            ("ShellCheck - shell script analysis tool\nversion: 0.9.0\n", Some("version: 0.9.0")),
+            ("\u{1b}[1mApache Maven 3.8.7\u{1b}[m\nMaven home: /usr\n", Some("Apache Maven 3.8.7")),
+            ("\n", None),
+        ];
+        for (text, version) in cases {
+            assert_eq!(version_line(text).as_deref(), version, "{text:?}");
+        }
+    }
 }

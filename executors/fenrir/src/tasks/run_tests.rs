@@ -53,7 +53,12 @@ impl Task<Fenrir> for RunTests {
         for (name, value) in &plan.env {
             command = command.env(name, value);
         }
-        command = command.env("PYTHONUNBUFFERED", "1").limit(cx.remaining()).any_exit();
+        command = command
+            .env("PYTHONUNBUFFERED", "1")
+            // Tests leave nothing behind that a `git-commit` after them would take.
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .limit(cx.remaining())
+            .any_exit();
         if matches!(plan.source, Source::Libtest) {
             command = command.split();
         }

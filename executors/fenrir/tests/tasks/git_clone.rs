@@ -144,6 +144,33 @@ async fn a_cancelled_clone_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_clone_that_is_interrupted_leaves_nothing() {
+    let (stage, url) = stage_with_a_transport_that_hangs().await;
+    let params = json!({"repo_url": url, "dest_path": stage.text("a/clone")});
+
+    stage.fenrir.execute_async("git-clone", params).await.unwrap();
+    let place = stage.path("a");
+    until(|| place.join(".clone.yggdrasil-unfinished/work").exists()).await;
+    stage.fenrir.end_now();
+    stage.fenrir.stop().await;
+
+    assert!(!place.exists());
+}
+
+#[tokio::test]
+async fn an_empty_folder_is_a_place_for_a_clone() {
+    let stage = Stage::new().await;
+    let bare = stage.bare("origin.git");
+    fs::create_dir(stage.path("clone")).unwrap();
+
+    let params = json!({"repo_url": bare, "dest_path": stage.text("clone")});
+    let outcome = stage.run("git-clone", params).await;
+
+    assert_eq!(completed(&outcome)["cloned"], json!(true));
+    assert!(stage.path("clone/README").exists());
+}
+
+#[tokio::test]
 async fn a_clone_over_its_time_limit_leaves_nothing() {
     let (stage, url) = stage_with_a_transport_that_hangs().await;
     let params = json!({"repo_url": url, "dest_path": stage.text("a/clone")});
