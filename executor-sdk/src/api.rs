@@ -66,29 +66,35 @@ async fn health(State(app): State<Arc<App>>) -> Response {
     } else {
         Health::Degraded
     };
-    json(200, &ExecutorHealth {
-        status,
-        executor: app.name.to_owned(),
-        version: app.version.to_owned(),
-        timestamp: Timestamp::now(),
-        reasons,
-    })
+    json(
+        200,
+        &ExecutorHealth {
+            status,
+            executor: app.name.to_owned(),
+            version: app.version.to_owned(),
+            timestamp: Timestamp::now(),
+            reasons,
+        },
+    )
 }
 
 async fn status(State(app): State<Arc<App>>) -> Response {
     let runner = &app.runner;
     let entries = runner.registry.entries();
-    json(200, &ExecutorStatus {
-        executor: app.name.to_owned(),
-        version: app.version.to_owned(),
-        protocol: PROTOCOL,
-        life: runner.spool.life(),
-        handlers: entries.iter().map(|entry| entry.task_type.to_owned()).collect(),
-        tasks: entries.iter().map(|entry| spec(runner, entry)).collect(),
-        running: runner.running(),
-        capacity: runner.limits.capacity,
-        timestamp: Timestamp::now(),
-    })
+    json(
+        200,
+        &ExecutorStatus {
+            executor: app.name.to_owned(),
+            version: app.version.to_owned(),
+            protocol: PROTOCOL,
+            life: runner.spool.life(),
+            handlers: entries.iter().map(|entry| entry.task_type.to_owned()).collect(),
+            tasks: entries.iter().map(|entry| spec(runner, entry)).collect(),
+            running: runner.running(),
+            capacity: runner.limits.capacity,
+            timestamp: Timestamp::now(),
+        },
+    )
 }
 
 fn spec(runner: &Runner, entry: &Entry) -> TaskSpec {
@@ -127,11 +133,9 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 async fn no_such_path(uri: Uri) -> Response {
     let path: String = uri.path().chars().take(200).collect();
-    refuse(
-        Refusal::new(RefusalCode::NotFound, format!("there is no `{path}` here")).hinted(
-            "known: /health, /status, /execute, /attempts, /attempts/ID, /attempts/ID/log, /metrics",
-        ),
-    )
+    refuse(Refusal::new(RefusalCode::NotFound, format!("there is no `{path}` here")).hinted(
+        "known: /health, /status, /execute, /attempts, /attempts/ID, /attempts/ID/log, /metrics",
+    ))
 }
 
 async fn no_such_method(request: Request) -> Response {
@@ -167,5 +171,28 @@ async fn catch_panic(request: Request, next: Next) -> Response {
             Refusal::new(RefusalCode::Internal, "the executor has a bug: this request panicked")
                 .hinted("its log says where"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_in_a_handler_is_an_answer() {
+        async fn bug() {
+            panic!("a bug")
+        }
+        let router = Router::new().route("/", get(bug)).layer(middleware::from_fn(catch_panic));
+
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+
+        assert_eq!(response.status(), 500);
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let refusal: Refusal = serde_json::from_slice(&body).unwrap();
+        assert_eq!(refusal.code, RefusalCode::Internal);
     }
 }

@@ -10,6 +10,7 @@
 //!   [`Context::run_playbook`] start processes.
 //! - [`Report`] and [`Failure`]: how a task ends.
 //! - [`Ask`]: what the node's policy is asked before a task starts.
+//! - [`host`]: facts about the machine: load, memory, disks.
 //! - [`harness`]: an executor in a test, over real HTTP.
 //!
 //! Inside: `program` reads the settings and starts everything, `api` is the HTTP surface,
@@ -20,25 +21,26 @@
 mod api;
 mod builtin;
 mod command;
+mod context;
+mod executor;
 mod log;
 mod metrics;
 mod node;
 mod params;
+mod playbook;
+mod policy;
+mod program;
 mod registry;
+mod result;
+mod runner;
 mod service;
 mod size;
 mod spool;
 mod stop;
 mod tail;
-mod context;
-mod executor;
-mod playbook;
-mod policy;
-mod program;
-mod result;
-mod runner;
 
 pub mod harness;
+pub mod host;
 pub mod prelude;
 
 pub use command::RunCommand;

@@ -112,7 +112,7 @@ impl AttemptLog {
         match &inner.file {
             Some(file) => reader::read(file, self.layout, kept, offset, max),
             // Ended, or nothing was printed yet.
-            None if kept.size == 0 => Ok(Piece::nothing(0)),
+            None if offset >= kept.size => Ok(Piece::nothing(offset)),
             None => reader::read(&File::open(&self.path)?, self.layout, kept, offset, max),
         }
     }

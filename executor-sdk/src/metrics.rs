@@ -124,8 +124,7 @@ struct Page {
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         let name = full(name);
-        let _: Result<(), _> =
-            write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _: Result<(), _> = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {

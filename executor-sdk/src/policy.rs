@@ -234,8 +234,10 @@ impl Policy {
                 error: format!(
                     "the policy rule `allow.{rule}` of this node {why}: there is no policy file"
                 ),
-                hint: format!("the owner of the node may allow it under `allow.{rule}` in \
-                    /etc/yggdrasil/policy.yaml, or in the file named by --policy"),
+                hint: format!(
+                    "the owner of the node may allow it under `allow.{rule}` in \
+                    /etc/yggdrasil/policy.yaml, or in the file named by --policy"
+                ),
             },
         }
     }

@@ -107,6 +107,11 @@ fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let Cli { settings, own, executor } = cli;
     check_url(own.coordinator.as_ref())?;
+    if own.task_timeout.is_zero() {
+        return Err(Exit::config(
+            "--task-timeout (TASK_TIMEOUT) of 0 would end every task at once",
+        ));
+    }
     let tokens = match &own.token_file {
         Some(path) => Tokens::from_file(path)?,
         None => Tokens::none(),

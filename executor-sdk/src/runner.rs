@@ -167,9 +167,7 @@ impl Runner {
             return Err(another_body(live.order.attempt));
         }
         match live.started().await {
-            Phase::Starting | Phase::Running | Phase::Ended(_) => {
-                Ok(Taken::Live(Arc::clone(live)))
-            }
+            Phase::Starting | Phase::Running | Phase::Ended(_) => Ok(Taken::Live(Arc::clone(live))),
             Phase::Known(record) => ended(*record, fingerprint),
             Phase::Refused(refusal) => Err(*refusal),
         }

@@ -127,8 +127,7 @@ impl Service {
         drop(shutdown.spawn(spool.clone().forget_regularly(shutdown.draining.clone())));
         let stop = CancellationToken::new();
         let router = api::router(app);
-        let serving =
-            shutdown.spawn(daemon::http::serve(listener, router, stop.clone(), ANSWERS));
+        let serving = shutdown.spawn(daemon::http::serve(listener, router, stop.clone(), ANSWERS));
 
         shutdown.draining.cancelled().await;
         daemon::notify::stopping();

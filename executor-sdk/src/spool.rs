@@ -13,8 +13,8 @@ use sql::OptionalExtension as _;
 use uuid::Uuid;
 
 mod begin;
-mod recover;
 mod record;
+mod recover;
 mod retention;
 #[cfg(test)]
 mod tests;

@@ -42,7 +42,11 @@ impl Tail {
 
 /// Returns the last line that says something, without control characters, at most `max` bytes.
 pub(crate) fn last_line(text: &str, max: usize) -> String {
-    text.lines().rev().map(|line| one_line(line, max)).find(|line| !line.is_empty()).unwrap_or_default()
+    text.lines()
+        .rev()
+        .map(|line| one_line(line, max))
+        .find(|line| !line.is_empty())
+        .unwrap_or_default()
 }
 
 /// Returns the text as one line without control characters and terminal colours, at most `max`
@@ -132,7 +136,10 @@ mod tests {
 
     #[test]
     fn a_line_has_no_colours_and_no_breaks() {
-        assert_eq!(one_line("\u{1b}[31mfatal:\u{1b}[0m  not\na\trepo \u{7}", 100), "fatal: not a repo");
+        assert_eq!(
+            one_line("\u{1b}[31mfatal:\u{1b}[0m  not\na\trepo \u{7}", 100),
+            "fatal: not a repo"
+        );
         assert_eq!(one_line("ääää", 5), "ää");
         assert_eq!(last_line("first\nlast \u{1b}[0m\n\n  \n", 100), "last");
         assert_eq!(last_line("", 100), "");

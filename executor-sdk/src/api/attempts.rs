@@ -54,10 +54,7 @@ pub(super) async fn show(
 }
 
 /// Cancelling is told by 202, also when there is nothing left to cancel.
-pub(super) async fn cancel(
-    State(app): State<Arc<App>>,
-    Path(attempt): Path<String>,
-) -> Response {
+pub(super) async fn cancel(State(app): State<Arc<App>>, Path(attempt): Path<String>) -> Response {
     match find(&app, &attempt).await {
         Ok(Found::Recorded(record)) => json(202, &record.view()),
         Ok(Found::Live(live)) => {

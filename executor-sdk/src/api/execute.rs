@@ -143,7 +143,9 @@ mod tests {
     #[test]
     fn the_preference_is_found_among_others() {
         let prefer = |values: &[&'static str]| {
-            let values = values.iter().map(|value| (header::HeaderName::from_static("prefer"), HeaderValue::from_static(value)));
+            let values = values.iter().map(|value| {
+                (header::HeaderName::from_static("prefer"), HeaderValue::from_static(value))
+            });
             wants_async(&values.collect::<HeaderMap>())
         };
 

@@ -50,7 +50,9 @@ pub(super) async fn read(
     let has_ended = progress.as_ref().is_none_or(|now| now.borrow().has_ended);
     let reader = app.runner.log_of(&found);
     let kept = reader.kept();
-    let first = first_offset(kept, offset);
+    // A follower may wait for an offset that the task has not come to yet.
+    let asked = if follow && !has_ended { offset } else { offset.min(kept.size) };
+    let first = first_offset(kept, asked);
     let mut headers = headers(kept, first, has_ended);
     let body = match progress {
         Some(progress) if follow => Body::from_stream(following(reader, first, progress)),
@@ -66,7 +68,7 @@ pub(super) async fn read(
 fn first_offset(kept: Kept, asked: u64) -> u64 {
     match kept.dropped() {
         Some((from, to)) if (from..to).contains(&asked) => to,
-        _ => asked.min(kept.size),
+        _ => asked,
     }
 }
 
@@ -104,7 +106,8 @@ fn stored(
             }
             let expected = first_offset(kept, offset);
             let mut piece = read_piece(reader, offset).await?;
-            let left = usize::try_from(kept.size.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
+            let left =
+                usize::try_from(kept.size.saturating_sub(piece.offset)).unwrap_or(usize::MAX);
             piece.bytes.truncate(left);
             if piece.offset != expected || piece.bytes.is_empty() {
                 // The announced length cannot be kept, so the client must see a broken answer.
@@ -142,5 +145,7 @@ fn following(
 }
 
 async fn read_piece(reader: LogReader, offset: u64) -> io::Result<Piece> {
-    tokio::task::spawn_blocking(move || reader.read(offset, CHUNK)).await.map_err(io::Error::other)?
+    tokio::task::spawn_blocking(move || reader.read(offset, CHUNK))
+        .await
+        .map_err(io::Error::other)?
 }

@@ -55,7 +55,7 @@ impl LogReader {
     pub(crate) fn read(&self, offset: u64, max: usize) -> io::Result<Piece> {
         match self {
             Self::Running(log) => log.read(offset, max),
-            Self::Ended { kept, .. } if kept.size == 0 => Ok(Piece::nothing(0)),
+            Self::Ended { kept, .. } if offset >= kept.size => Ok(Piece::nothing(offset)),
             Self::Ended { path, layout, kept } => {
                 read(&File::open(path)?, *layout, *kept, offset, max)
             }
@@ -72,8 +72,11 @@ pub(super) fn read(
 ) -> io::Result<Piece> {
     let offset = match kept.dropped() {
         Some((from, to)) if (from..to).contains(&offset) => to,
-        _ => offset.min(kept.size),
+        _ => offset,
     };
+    if offset >= kept.size {
+        return Ok(Piece::nothing(offset));
+    }
     let end = if offset < kept.from { kept.from } else { kept.size };
     let wanted = clamp(end - offset, max);
     let mut bytes = vec![0; wanted];

@@ -60,10 +60,7 @@ fn a_wrong_type_is_named_with_its_path() {
 fn a_missing_field_is_named_with_its_path_and_type() {
     let error = refused::<Look>(json!({"hosts": [{"name": "thor", "port": 1}, {"name": "a"}]}));
 
-    assert_eq!(
-        error.error,
-        "`hosts[1].port` is missing, expected an integer (uint16)"
-    );
+    assert_eq!(error.error, "`hosts[1].port` is missing, expected an integer (uint16)");
 }
 
 #[test]
@@ -95,7 +92,8 @@ fn an_unknown_field_inside_an_enum_is_refused() {
 
 #[test]
 fn maps_take_any_key() {
-    let look: Look = accepted(json!({"hosts": [], "labels": {"a": "b"}, "anything": {"c": {"d": 1}}}));
+    let look: Look =
+        accepted(json!({"hosts": [], "labels": {"a": "b"}, "anything": {"c": {"d": 1}}}));
 
     assert_eq!(look.anything.len(), 1);
 }

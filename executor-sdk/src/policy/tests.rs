@@ -56,10 +56,7 @@ fn a_refusal_names_the_rule_and_the_file() {
     let forbidden =
         policy("allow: {commands: [uptime]}").judge(&command("rm"), &machine()).unwrap_err();
 
-    assert_eq!(
-        forbidden.error,
-        "the policy rule `allow.commands` of this node does not list `rm`"
-    );
+    assert_eq!(forbidden.error, "the policy rule `allow.commands` of this node does not list `rm`");
     assert!(forbidden.hint.contains("policy.yaml"));
 }
 

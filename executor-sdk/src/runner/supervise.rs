@@ -74,7 +74,8 @@ impl Runner {
     async fn supervise(&self, live: &Live, accepted: Accepted) -> Over {
         if !accepted.missing.is_empty() {
             let tools = accepted.missing.join("`, `");
-            let error = format!("this node lacks `{tools}`, which `{}` needs", live.order.task_type);
+            let error =
+                format!("this node lacks `{tools}`, which `{}` needs", live.order.task_type);
             return Over { joined: Ok(Err(Failure::new(error))), by_itself: true };
         }
         let deadline = live.clock + accepted.limit;
@@ -89,8 +90,7 @@ impl Runner {
         // A task of its own: a panic ends there, and one that blocks its thread cannot hold up
         // the time limit.
         let run = accepted.run;
-        let mut task =
-            self.shutdown.spawn(async move { run(context).await }.in_current_span());
+        let mut task = self.shutdown.spawn(async move { run(context).await }.in_current_span());
         tokio::select! {
             biased;
             joined = &mut task => {
@@ -208,13 +208,7 @@ struct Told {
 
 impl Told {
     fn failed(error: String) -> Self {
-        Self {
-            status: Ending::Failed,
-            error: Some(error),
-            exit_code: None,
-            data: None,
-            text: None,
-        }
+        Self { status: Ending::Failed, error: Some(error), exit_code: None, data: None, text: None }
     }
 }
 
@@ -251,8 +245,13 @@ fn tell_report(report: Report) -> Told {
             return Told { text: report.text, ..Told::failed(error) };
         }
     };
-    let completed =
-        Told { status: Ending::Completed, error: None, exit_code: report.exit_code, data, text: report.text };
+    let completed = Told {
+        status: Ending::Completed,
+        error: None,
+        exit_code: report.exit_code,
+        data,
+        text: report.text,
+    };
     match report.exit_code {
         None | Some(0) => completed,
         // A command that exited non-zero is never completed, whatever else the author meant.

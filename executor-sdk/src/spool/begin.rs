@@ -1,7 +1,7 @@
 //! The first record of an attempt.
 
-use daemon::store::sql::{self, Connection, params};
 use daemon::store::StoreError;
+use daemon::store::sql::{self, Connection, params};
 use jiff::Timestamp;
 use uuid::Uuid;
 

@@ -60,9 +60,8 @@ pub(super) fn list(db: &Connection, limit: u32) -> sql::Result<Vec<Record>> {
 }
 
 pub(super) fn unfinished(db: &Connection) -> sql::Result<Vec<Record>> {
-    let text = format!(
-        "SELECT {COLUMNS}, NULL FROM attempts WHERE ended_us IS NULL ORDER BY started_us"
-    );
+    let text =
+        format!("SELECT {COLUMNS}, NULL FROM attempts WHERE ended_us IS NULL ORDER BY started_us");
     db.prepare(&text)?.query_map([], read)?.collect()
 }
 

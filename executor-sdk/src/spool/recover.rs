@@ -17,10 +17,8 @@ impl Spool {
     ///
     /// Call it after the processes of earlier lives were ended, and before serving.
     pub(crate) async fn interrupt_unfinished(&self) -> Result<usize, SpoolError> {
-        let unfinished = self
-            .store
-            .read(|db| -> Result<_, StoreError> { Ok(record::unfinished(db)?) })
-            .await?;
+        let unfinished =
+            self.store.read(|db| -> Result<_, StoreError> { Ok(record::unfinished(db)?) }).await?;
         let count = unfinished.len();
         for attempt in unfinished {
             let (outcome, kept) = self.interrupted(&attempt);
@@ -49,9 +47,8 @@ impl Spool {
             }
         };
         // The last sign of life is the last byte it printed.
-        let duration = last_write
-            .map_or(0.0, |at| at.duration_since(attempt.started).as_secs_f64())
-            .max(0.0);
+        let duration =
+            last_write.map_or(0.0, |at| at.duration_since(attempt.started).as_secs_f64()).max(0.0);
         let reader = LogReader::Ended { path, layout, kept };
         let outcome = Outcome {
             task_id: attempt.task_id.clone(),

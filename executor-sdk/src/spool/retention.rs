@@ -105,9 +105,8 @@ impl Spool {
 fn step(db: &Connection, retention: Retention) -> sql::Result<Step> {
     let keep = i64::try_from(retention.keep.as_micros()).unwrap_or(i64::MAX);
     let oldest = Timestamp::now().as_microsecond().saturating_sub(keep);
-    let total: i64 = db.query_row("SELECT coalesce(sum(bytes), 0) FROM attempts", [], |row| {
-        row.get(0)
-    })?;
+    let total: i64 =
+        db.query_row("SELECT coalesce(sum(bytes), 0) FROM attempts", [], |row| row.get(0))?;
     let mut surplus = total.saturating_sub(i64::try_from(retention.keep_bytes).unwrap_or(i64::MAX));
 
     let candidates: Vec<(String, i64, i64)> = db
@@ -165,4 +164,3 @@ fn remove(path: &std::path::Path) {
         _ => {}
     }
 }
-

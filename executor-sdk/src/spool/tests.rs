@@ -109,10 +109,8 @@ async fn an_older_epoch_of_the_same_ledger_does_not_begin() {
     let state = tempfile::tempdir().unwrap();
     let spool = open(state.path(), FOREVER).await.spool;
     let (ledger, other) = (Uuid::new_v4(), Uuid::new_v4());
-    let with = |ledger, epoch| NewAttempt {
-        epoch: Some((ledger, epoch)),
-        ..attempt(Uuid::now_v7())
-    };
+    let with =
+        |ledger, epoch| NewAttempt { epoch: Some((ledger, epoch)), ..attempt(Uuid::now_v7()) };
 
     let seventh = spool.begin(with(ledger, 7)).await.unwrap();
     let sixth = spool.begin(with(ledger, 6)).await.unwrap();

@@ -1,0 +1,214 @@
+//! `run-command` and `run-playbook`.
+
+use std::path::Path;
+
+use executor_sdk::harness::{Ending, Harness, Outcome, RefusalCode, tokio};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::is;
+use crate::trial::Trial;
+
+#[tokio::test]
+async fn a_command_gets_arguments_folder_and_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let executor = Harness::with(Trial::default()).policy("allow: {commands: [sh]}").start().await;
+    let params =
+        json!({"program": "sh", "args": ["-c", "pwd; cat"], "cwd": folder.path(), "stdin": "in\n"});
+
+    let outcome = executor.execute("run-command", params).await.unwrap();
+
+    let pwd = folder.path().canonicalize().unwrap();
+    assert_eq!(outcome.output, format!("{}\nin\n", pwd.display()));
+    assert_eq!(outcome.exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn an_order_may_give_a_command_more_or_less_time() {
+    let executor =
+        Harness::with(Trial::default()).policy("allow: {commands: [sleep]}").start().await;
+    let mut order = Harness::new_order("run-command", json!({"program": "sleep", "args": ["600"]}));
+    order.timeout_seconds = Some(0.3);
+
+    let outcome = executor.order(&order).await.unwrap();
+
+    assert_eq!(outcome.status, Ending::TimedOut);
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_a_clear_failure() {
+    let executor = Harness::with(Trial::default()).start().await;
+    let params = json!({"program": "surely-nobody-has-this-tool"});
+
+    let outcome = executor.execute("run-command", params).await.unwrap();
+
+    assert_eq!(outcome.status, Ending::Failed);
+    let error = outcome.error.unwrap();
+    assert_eq!(error, "`surely-nobody-has-this-tool` is not installed on this node");
+}
+
+/// A folder with playbooks and an executor that may run them; none where there is no Ansible.
+async fn ansible(test: &str) -> Option<(TempDir, Harness)> {
+    let is_there = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| folder.join("ansible-playbook").is_file())
+    });
+    if !is_there {
+        eprintln!("skipped: {test}: ansible-playbook is not installed");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let policy = format!("allow: {{playbooks: '{}'}}", folder.path().display());
+    let executor = Harness::with(Trial::default()).policy(&policy).start().await;
+    Some((folder, executor))
+}
+
+fn playbook(folder: &Path, name: &str, tasks: &Value) {
+    let play =
+        json!([{"hosts": "all", "gather_facts": false, "connection": "local", "tasks": tasks}]);
+    std::fs::write(folder.join(name), play.to_string()).unwrap();
+}
+
+async fn run(executor: &Harness, params: Value) -> Outcome {
+    executor.execute("run-playbook", params).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_playbook_tells_its_recap_and_takes_variables_as_they_are() {
+    let test = "a_playbook_tells_its_recap_and_takes_variables_as_they_are";
+    let Some((folder, executor)) = ansible(test).await else { return };
+    let note = folder.path().join("note");
+    playbook(
+        folder.path(),
+        "site.yml",
+        &json!([
+            {"name": "write", "ansible.builtin.copy": {"dest": note, "content": "{{ text }} {{ number }}"}},
+            {"name": "skip", "ansible.builtin.debug": {"msg": "x"}, "when": "flag"},
+            {"name": "shrug", "ansible.builtin.fail": {"msg": "never mind"}, "ignore_errors": true},
+        ]),
+    );
+    let text = "{{ lookup('pipe', 'id') }} \"ä\u{7f}😀";
+
+    let outcome = run(
+        &executor,
+        json!({
+            "playbook": "site.yml", "inventory": "thor,loki,", "limit": "thor",
+            "extra_vars": {"text": text, "flag": false, "number": 1e100}
+        }),
+    )
+    .await;
+
+    assert_eq!(outcome.status, Ending::Completed, "{:?}\n{}", outcome.error, outcome.output);
+    assert_eq!(outcome.exit_code, Some(0));
+    assert_eq!(outcome.data["changed"], json!(1));
+    let thor = &outcome.data["hosts"]["thor"];
+    assert_eq!(
+        (&thor["changed"], &thor["skipped"], &thor["ignored"]),
+        (&json!(1), &json!(1), &json!(1))
+    );
+    assert_eq!(outcome.data["hosts"].as_object().unwrap().len(), 1);
+    assert_eq!(outcome.data["failed_tasks"], json!([]));
+    assert!(outcome.output.contains("PLAY RECAP"), "{}", outcome.output);
+    assert_eq!(std::fs::read_to_string(note).unwrap(), format!("{text} 1e+100"));
+}
+
+#[tokio::test]
+async fn a_failing_playbook_names_the_task_the_host_and_the_message() {
+    let test = "a_failing_playbook_names_the_task_the_host_and_the_message";
+    let Some((folder, executor)) = ansible(test).await else { return };
+    playbook(
+        folder.path(),
+        "site.yml",
+        &json!([
+            {"name": "stop here", "ansible.builtin.fail": {"msg": "the disk is full"}},
+        ]),
+    );
+
+    let outcome = run(&executor, json!({"playbook": "site.yml", "inventory": "thor,"})).await;
+
+    assert_eq!(outcome.status, Ending::Failed);
+    assert_eq!(outcome.exit_code, Some(2));
+    assert_eq!(
+        outcome.error.as_deref(),
+        Some(
+            "`site.yml` exited with 2 (tasks failed): task `stop here` failed on `thor`: the disk is full"
+        )
+    );
+    assert_eq!(outcome.data["failed_tasks"][0]["task"], json!("stop here"));
+    assert_eq!(outcome.data["hosts"]["thor"]["failed"], json!(1));
+}
+
+#[tokio::test]
+async fn an_unreadable_playbook_and_an_unmatched_host_are_failures() {
+    let test = "an_unreadable_playbook_and_an_unmatched_host_are_failures";
+    let Some((folder, executor)) = ansible(test).await else { return };
+    std::fs::write(folder.path().join("broken.yml"), "- hosts: all\n  tasks: [{nonsense: 1}]\n")
+        .unwrap();
+    std::fs::write(folder.path().join("nobody.yml"), "- hosts: nobody\n  tasks: []\n").unwrap();
+
+    let broken = run(&executor, json!({"playbook": "broken.yml", "inventory": "thor,"})).await;
+    let nobody = run(&executor, json!({"playbook": "nobody.yml", "inventory": "thor,"})).await;
+    let absent = run(&executor, json!({"playbook": "absent.yml"})).await;
+
+    assert_eq!(broken.status, Ending::Failed);
+    assert!(broken.error.unwrap().contains("exited with 4"));
+    assert_eq!(nobody.status, Ending::Failed);
+    assert!(nobody.error.unwrap().contains("matched no host"));
+    assert_eq!(absent.status, Ending::Failed);
+    assert!(absent.error.unwrap().contains("there is no playbook `absent.yml`"));
+}
+
+#[tokio::test]
+async fn check_mode_tags_and_diff_reach_ansible() {
+    let test = "check_mode_tags_and_diff_reach_ansible";
+    let Some((folder, executor)) = ansible(test).await else { return };
+    let note = folder.path().join("note");
+    playbook(
+        folder.path(),
+        "site.yml",
+        &json!([
+            {"name": "a", "ansible.builtin.copy": {"dest": note, "content": "new\n"}, "tags": ["one"]},
+            {"name": "b", "ansible.builtin.fail": {"msg": "x"}, "tags": ["two"]},
+        ]),
+    );
+
+    let outcome = run(&executor, json!({
+        "playbook": "site.yml", "inventory": "thor,", "tags": ["one"], "check": true, "diff": true
+    }))
+    .await;
+
+    assert_eq!(outcome.status, Ending::Completed, "{:?}", outcome.error);
+    assert_eq!(outcome.data["changed"], json!(1));
+    assert!(outcome.output.contains("+new"), "{}", outcome.output);
+    assert!(!note.exists());
+}
+
+#[tokio::test]
+async fn an_order_cannot_widen_what_a_playbook_may_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    let inventory = outside.path().join("hosts");
+    std::fs::write(&inventory, "thor\n").unwrap();
+    std::fs::write(folder.path().join("site.yml"), "[]").unwrap();
+    let policy = format!("allow: {{playbooks: '{}'}}", folder.path().display());
+    let executor = Harness::with(Trial::default()).policy(&policy).start().await;
+    let order = async |params| executor.execute("run-playbook", params).await;
+
+    let up = order(json!({"playbook": "../site.yml"})).await.unwrap_err();
+    let away = order(json!({"playbook": "site.yml", "inventory": inventory})).await.unwrap_err();
+
+    is(&up, RefusalCode::Forbidden, "`allow.playbooks`");
+    is(&away, RefusalCode::Forbidden, "`allow.playbooks`");
+    let Some((folder, executor)) = ansible("an_order_cannot_widen_what_a_playbook_may_do").await
+    else {
+        return;
+    };
+    playbook(folder.path(), "site.yml", &json!([]));
+    for params in [
+        json!({"playbook": "site.yml", "extra_vars": {"ansible_connection": "local"}}),
+        json!({"playbook": "site.yml", "limit": "@/etc/passwd"}),
+    ] {
+        let outcome = run(&executor, params).await;
+        assert_eq!(outcome.status, Ending::Failed, "{}", outcome.output);
+        assert_eq!(outcome.exit_code, None);
+    }
+}
