@@ -12,7 +12,6 @@ use executor_sdk::prelude::*;
 mod beside;
 mod environment;
 mod git;
-mod host;
 mod one_at_a_time;
 mod plain;
 mod suites;

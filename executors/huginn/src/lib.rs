@@ -1,14 +1,12 @@
 //! Huginn, the host that watches: machines, network and power.
 //!
 //! - [`tasks`]: what it can do, one file each.
-//! - `host`: facts about this machine.
 //! - `target`: what a network check connects to.
 //! - `broadcast`: where a magic packet goes.
 
 use executor_sdk::prelude::*;
 
 mod broadcast;
-mod host;
 mod target;
 pub mod tasks;
 

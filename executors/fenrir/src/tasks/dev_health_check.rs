@@ -1,9 +1,10 @@
 //! `dev-health-check`: what this machine is, and what it can build with.
 
+use executor_sdk::host;
 use executor_sdk::prelude::*;
 use futures::future::join_all;
 
-use crate::{Fenrir, host};
+use crate::Fenrir;
 
 /// The programs that are looked for, with the argument that makes each tell its version.
 const TOOLS: [(&str, &str); 16] = [

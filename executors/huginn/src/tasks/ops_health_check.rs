@@ -1,9 +1,9 @@
 //! `ops-health-check`: how loaded, full and broken this machine is.
 
+use executor_sdk::host::{self, Disk, Facts};
 use executor_sdk::prelude::*;
 
 use crate::Huginn;
-use crate::host::{self, Disk, Facts};
 
 /// Tells load, memory, disks, failed systemd units and uptime of this machine; fails when one of
 /// the given thresholds is crossed.
