@@ -89,6 +89,7 @@ fn under_way(attempts: &[AttemptSummary], screen: Screen) -> String {
             (&attempt.attempt.to_string(), None),
         ]);
     }
+    table.hide_when_narrow(&[5]);
     table.text()
 }
 

@@ -41,7 +41,7 @@ fn text(health: &CoordinatorHealth, url: &str, screen: Screen) -> String {
     if health.executors.is_empty() {
         return text + "no executors: routing.yaml names none\n";
     }
-    let header = ["EXECUTOR", "STATE", "SINCE", "TASKS", "VERSION", "URL", "WHY"];
+    let header = ["EXECUTOR", "STATE", "SINCE", "TASKS", "VERSION", "URL"];
     let mut table = Table::new(screen, &header);
     for (name, executor) in &health.executors {
         let tasks = match executor.limit {
@@ -55,10 +55,14 @@ fn text(health: &CoordinatorHealth, url: &str, screen: Screen) -> String {
             (&tasks, None),
             (executor.version.as_deref().unwrap_or("-"), None),
             (&executor.url, None),
-            (executor.error.as_deref().unwrap_or(""), None),
         ]);
     }
-    format!("{text}\n{}", table.text())
+    table.hide_when_narrow(&[4]);
+    let errors = health.executors.iter().filter_map(|(name, executor)| {
+        let mark = screen.paint("!", state_mood(&executor.state));
+        executor.error.as_ref().map(|error| format!("{mark} {}: {}\n", line(name), line(error)))
+    });
+    format!("{text}\n{}{}", table.text(), errors.collect::<String>())
 }
 
 fn state_mood(state: &str) -> Mood {

@@ -55,7 +55,7 @@ fn text(bead: &BeadView, screen: Screen) -> String {
 }
 
 fn attempts(attempts: &[AttemptSummary], screen: Screen) -> String {
-    let header = ["ATTEMPT", "STAGE", "ENDING", "EXECUTOR", "EXIT", "TOOK", "WHEN", "ERROR"];
+    let header = ["ATTEMPT", "STAGE", "ENDING", "EXECUTOR", "EXIT", "TOOK", "WHEN"];
     let mut table = Table::new(screen, &header);
     for attempt in attempts {
         let ending = attempt.ending.map_or("-", Ending::as_str);
@@ -69,10 +69,15 @@ fn attempts(attempts: &[AttemptSummary], screen: Screen) -> String {
             (&exit, None),
             (&took, None),
             (&screen.ago(attempt.created), None),
-            (attempt.error.as_deref().unwrap_or(""), None),
         ]);
     }
-    table.text()
+    table.hide_when_narrow(&[1]);
+    let errors = attempts.iter().filter_map(|attempt| {
+        let mood = attempt.ending.map_or(Mood::Bad, ending_mood);
+        let (mark, id) = (screen.paint("!", mood), attempt.attempt);
+        attempt.error.as_ref().map(|error| format!("{mark} {id}: {}\n", line(error)))
+    });
+    format!("{}{}", table.text(), errors.collect::<String>())
 }
 
 fn ending_mood(ending: Ending) -> Mood {

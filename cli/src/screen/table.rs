@@ -6,6 +6,8 @@ use super::{Mood, Screen, line};
 
 /// A long text takes so many lines of a cell and no more.
 const LINES: usize = 4;
+/// Below so many columns the less important ones are left out.
+const NARROW: u16 = 100;
 
 /// A table without lines between its cells.
 #[derive(Debug)]
@@ -42,13 +44,24 @@ impl Table {
         self.inner.add_row(row);
     }
 
+    /// Leaves these columns out where there is little room; `--json` has them all.
+    pub(crate) fn hide_when_narrow(&mut self, columns: &[usize]) {
+        if self.screen.width.is_some_and(|width| width < NARROW) {
+            for index in columns {
+                if let Some(column) = self.inner.column_mut(*index) {
+                    column.set_constraint(ColumnConstraint::Hidden);
+                }
+            }
+        }
+    }
+
     /// Returns the table, each line with its end.
     pub(crate) fn text(mut self) -> String {
         for column in self.inner.column_iter_mut() {
             column.set_padding((0, 2));
         }
         let room = self.screen.width.map_or(usize::MAX, usize::from);
-        if self.first <= room / 3
+        if self.first <= room / 2
             && let Some(column) = self.inner.column_mut(0)
         {
             column.set_constraint(ColumnConstraint::ContentWidth);

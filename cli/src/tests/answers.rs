@@ -40,9 +40,10 @@ fn status_shows_what_is_up_and_what_is_not() {
     let url = server.url();
     let expected = format!(
         "coordinator 0.1.0 at {url}: degraded, up 3h12m, bd 1.0.5\n  ! surtr is away: start it\n
-EXECUTOR  STATE  SINCE      TASKS   VERSION  URL                     WHY
+EXECUTOR  STATE  SINCE      TASKS   VERSION  URL
 fenrir    up     3m12s ago  1 of 4  0.1.0    http://127.0.0.1:5000/
-surtr     away   2d03h ago  0       -        http://127.0.0.1:5001/  connection refused
+surtr     away   2d03h ago  0       -        http://127.0.0.1:5001/
+! surtr: connection refused
 "
     );
     assert_eq!(said.out, expected);
@@ -117,6 +118,16 @@ fn every_width_of_a_terminal_is_survived() {
 }
 
 #[test]
+fn a_narrow_terminal_keeps_ids_in_one_piece() {
+    let answer = Answer::json(200, &bead(&[attempt("settled")]));
+    let server = Server::start([("GET /api/beads/hl-1", answer)]);
+
+    let said = ygg_on(terminal(80).without_colour(), &["--url", server.url(), "why", "hl-1"]);
+
+    assert!(said.out.contains(&format!("\n{ATTEMPT}  failed  fenrir    128   3m12s  1h00m ago\n")));
+}
+
+#[test]
 fn colours_are_for_terminals_and_only_where_wanted() {
     let server = Server::start([("GET /health", Answer::json(200, &health()))]);
     let args = ["--url", server.url(), "status"];
@@ -145,11 +156,15 @@ fn why_says_reason_remedy_and_attempts() {
         "{}",
         said.out
     );
-    let row = said.out.lines().last().unwrap();
-    assert!(row.starts_with(ATTEMPT), "{row}");
-    for cell in ["settled", "failed", "128", "3m12s", "1h00m ago", "failed with exit 128"] {
-        assert!(row.contains(cell), "{row} lacks {cell}");
-    }
+    let table: Vec<&str> = said.out.lines().skip(7).collect();
+    assert_eq!(
+        table,
+        [
+            "ATTEMPT                               STAGE    ENDING  EXECUTOR  EXIT  TOOK   WHEN",
+            &format!("{ATTEMPT}  settled  failed  fenrir    128   3m12s  1h00m ago"),
+            &format!("! {ATTEMPT}: the command failed with exit 128"),
+        ]
+    );
 }
 
 #[test]
