@@ -133,7 +133,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 
 async fn no_such_path(uri: Uri) -> Response {
     let path: String = uri.path().chars().take(200).collect();
-    refuse(Refusal::new(RefusalCode::NotFound, format!("there is no `{path}` here")).hinted(
+    refuse(&Refusal::new(RefusalCode::NotFound, format!("there is no `{path}` here")).hinted(
         "known: /health, /status, /execute, /attempts, /attempts/ID, /attempts/ID/log, /metrics",
     ))
 }
@@ -146,7 +146,7 @@ async fn no_such_method(request: Request) -> Response {
         path if path.starts_with("/attempts/") => "use GET, or DELETE to cancel an attempt",
         _ => "use GET",
     };
-    refuse(Refusal::new(RefusalCode::MethodNotAllowed, error).hinted(hint))
+    refuse(&Refusal::new(RefusalCode::MethodNotAllowed, error).hinted(hint))
 }
 
 /// Lets in who brings a token, once there is one. `/health` needs none.
@@ -158,7 +158,7 @@ async fn check_token(State(app): State<Arc<App>>, request: Request, next: Next) 
     app.runner.metrics.refused(RefusalCode::Unauthorized);
     let refusal = Refusal::new(RefusalCode::Unauthorized, "the token is missing or wrong")
         .hinted("send `Authorization: Bearer TOKEN` or `X-API-Key: TOKEN`");
-    let mut response = refuse(refusal);
+    let mut response = refuse(&refusal);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
@@ -168,7 +168,7 @@ async fn catch_panic(request: Request, next: Next) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => refuse(
-            Refusal::new(RefusalCode::Internal, "the executor has a bug: this request panicked")
+            &Refusal::new(RefusalCode::Internal, "the executor has a bug: this request panicked")
                 .hinted("its log says where"),
         ),
     }

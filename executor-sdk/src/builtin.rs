@@ -30,7 +30,7 @@ pub(crate) struct RunCommand {
 
 impl<E: Executor> Task<E> for RunCommand {
     const TYPE: &'static str = "run-command";
-    const TIMEOUT: Option<Duration> = Some(Duration::from_secs(300));
+    const TIMEOUT: Option<Duration> = Some(Duration::from_mins(5));
 
     fn asks(params: &Map<String, Value>) -> Vec<Ask> {
         let mut asks = vec![Ask::Command(text(params, "program"))];
@@ -126,5 +126,5 @@ fn text(params: &Map<String, Value>, member: &str) -> String {
 
 /// Returns a limit that the task's own comes before.
 fn beyond(cx: &Context) -> Duration {
-    cx.remaining().saturating_add(Duration::from_secs(60))
+    cx.remaining().saturating_add(Duration::from_mins(1))
 }

@@ -16,7 +16,7 @@ use crate::tail::{Tail, last_line};
 use crate::{Context, Failure, Report, TaskResult};
 
 /// The limit of a command that names none.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// How much of a stdout that is taken apart is kept for the task to parse.
 const STDOUT: usize = 16 * 1024 * 1024;
@@ -157,7 +157,7 @@ impl RunCommand<'_> {
         if ended.escaped {
             self.cx.log(format!("[`{program}` left a process behind; it was ended]"));
         }
-        verdict(&program, self.limit, self.any_exit, &ended, printed)
+        verdict(&program, self.limit, self.any_exit, &ended, &printed)
     }
 }
 
@@ -208,7 +208,7 @@ fn verdict(
     limit: Duration,
     any_exit: bool,
     ended: &Ended,
-    printed: Printed,
+    printed: &Printed,
 ) -> TaskResult {
     let output = printed.tail.text();
     let fail = |error: String| Failure { output: output.clone(), ..Failure::new(error) };

@@ -43,7 +43,7 @@ mod setup;
 pub use setup::Setup;
 
 /// How long a test waits for a condition before it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An executor that runs inside the test. Dropping it ends what it runs.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ pub struct Harness {
     token: Option<String>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<()>>,
-    /// Removed with the harness; absent when the test brought its own.
-    _state: Option<TempDir>,
+    /// Removed with the harness: its state, unless the test brought its own, and its programs.
+    _folders: [Option<TempDir>; 2],
 }
 
 impl Harness {

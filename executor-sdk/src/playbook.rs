@@ -21,7 +21,7 @@ use crate::{Context, Failure, Report, TaskResult};
 const CALLBACK: &str = include_str!("playbook/callback.py");
 
 /// The limit of a playbook that names none.
-pub(crate) const LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const LIMIT: Duration = Duration::from_mins(10);
 
 /// A playbook that is about to run; `.await` runs `ansible-playbook`.
 ///

@@ -163,7 +163,7 @@ impl Policy {
                 ("test_commands", self.allow.test_commands.is_empty() && !self.everything)
             }
         };
-        nothing.then(|| self.forbid(rule, "allows nothing".to_owned()))
+        nothing.then(|| self.forbid(rule, "allows nothing"))
     }
 
     fn command(&self, program: &str, environment: &Environment) -> Result<(), Forbidden> {
@@ -187,19 +187,19 @@ impl Policy {
         if is_allowed {
             return Ok(());
         }
-        Err(self.forbid("commands", format!("does not list `{program}`")))
+        Err(self.forbid("commands", &format!("does not list `{program}`")))
     }
 
     fn playbook(&self, name: &str) -> Result<(), Forbidden> {
         let Some(folder) = self.playbooks() else { return Ok(()) };
         below(folder, name).map(drop).map_err(|why| {
-            self.forbid("playbooks", format!("allows what is below `{}`: {why}", folder.display()))
+            self.forbid("playbooks", &format!("allows what is below `{}`: {why}", folder.display()))
         })
     }
 
     fn path(&self, path: &Path) -> Result<(), Forbidden> {
         let Some(allowed) = &self.allow.paths else { return Ok(()) };
-        let deny = |why: String| Err(self.forbid("paths", why));
+        let deny = |why: String| Err(self.forbid("paths", &why));
         if !path.is_absolute() {
             return deny(format!("holds absolute paths, and `{}` is none", path.display()));
         }
@@ -221,10 +221,10 @@ impl Policy {
         if self.everything || self.allow.test_commands.iter().any(|rule| rule.0 == words) {
             return Ok(());
         }
-        Err(self.forbid("test_commands", format!("does not list `{}`", words.join(" "))))
+        Err(self.forbid("test_commands", &format!("does not list `{}`", words.join(" "))))
     }
 
-    fn forbid(&self, rule: &str, why: String) -> Forbidden {
+    fn forbid(&self, rule: &str, why: &str) -> Forbidden {
         match &self.file {
             Some(file) => Forbidden {
                 error: format!("the policy rule `allow.{rule}` of this node {why}"),

@@ -17,17 +17,17 @@ use crate::runner::Found;
 const LISTED: u32 = 1000;
 
 /// The longest `?wait=`; a client asks again.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 pub(super) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {
     let limit = match member(query.as_deref(), "limit").map(|text| text.parse()) {
         None => LISTED,
         Some(Ok(limit)) => limit,
-        Some(Err(_)) => return refuse(malformed("`limit` must be a whole number")),
+        Some(Err(_)) => return refuse(&malformed("`limit` must be a whole number")),
     };
     match app.runner.list(limit).await {
         Ok(attempts) => json(200, &AttemptList { attempts }),
-        Err(error) => refuse(internal(&error)),
+        Err(error) => refuse(&internal(&error)),
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) async fn show(
     let wait = match member(query.as_deref(), "wait").map(|text| daemon::duration::parse(&text)) {
         None => Duration::ZERO,
         Some(Ok(wait)) => wait.min(LONGEST_WAIT),
-        Some(Err(error)) => return refuse(malformed(&format!("`wait`: {error}"))),
+        Some(Err(error)) => return refuse(&malformed(&format!("`wait`: {error}"))),
     };
     match find(&app, &attempt).await {
         Ok(Found::Recorded(record)) => json(200, &record.view()),
@@ -49,7 +49,7 @@ pub(super) async fn show(
             }
             json(200, &live.view(true))
         }
-        Err(refusal) => refuse(refusal),
+        Err(refusal) => refuse(&refusal),
     }
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, Path(attempt): Path<Stri
             }
             json(202, &live.view(true))
         }
-        Err(refusal) => refuse(refusal),
+        Err(refusal) => refuse(&refusal),
     }
 }
 

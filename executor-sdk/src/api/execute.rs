@@ -28,17 +28,17 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) async fn execute(State(app): State<Arc<App>>, request: Request) -> Response {
     if app.runner.is_draining() {
-        return refused(&app, draining());
+        return refused(&app, &draining());
     }
     let (head, body) = request.into_parts();
     let order = match read_body(&head.headers, body).await.and_then(|body| envelope::read(&body)) {
         Ok(order) => order,
-        Err(refusal) => return refused(&app, refusal),
+        Err(refusal) => return refused(&app, &refusal),
     };
     let task_id = order.task_id.clone();
     let taken = match app.runner.take(order).await {
         Ok(taken) => taken,
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return refuse(&refusal),
     };
 
     if wants_async(&head.headers) {
@@ -48,12 +48,12 @@ pub(super) async fn execute(State(app): State<Arc<App>>, request: Request) -> Re
         Taken::Ended(outcome) => json(200, &outcome),
         Taken::Live(live) => match live.outcome().await {
             Some(outcome) => json(200, &*outcome),
-            None => refuse(lost(&live)),
+            None => refuse(&lost(&live)),
         },
     }
 }
 
-fn refused(app: &App, refusal: Refusal) -> Response {
+fn refused(app: &App, refusal: &Refusal) -> Response {
     app.runner.metrics.refused(refusal.code);
     let is_draining = refusal.code == RefusalCode::Draining;
     let seconds = if is_draining { app.drain_timeout.as_secs().max(1) } else { 1 };

@@ -30,16 +30,16 @@ pub(super) async fn read(
     let offset = match member(query, "offset").map(|text| text.parse::<u64>()) {
         None => 0,
         Some(Ok(offset)) => offset,
-        Some(Err(_)) => return refuse(malformed("`offset` must be a whole number")),
+        Some(Err(_)) => return refuse(&malformed("`offset` must be a whole number")),
     };
     let follow = match member(query, "follow").as_deref() {
         None | Some("false" | "0") => false,
         Some("" | "true" | "1") => true,
-        Some(_) => return refuse(malformed("`follow` must be true or false")),
+        Some(_) => return refuse(&malformed("`follow` must be true or false")),
     };
     let found = match find(&app, &attempt).await {
         Ok(found) => found,
-        Err(refusal) => return refuse(refusal),
+        Err(refusal) => return refuse(&refusal),
     };
 
     let progress = match &found {

@@ -27,14 +27,14 @@ pub(super) fn json<T: Serialize>(status: u16, body: &T) -> Response {
 }
 
 /// Answers that nothing was started.
-pub(super) fn refuse(refusal: Refusal) -> Response {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     refuse_until(refusal, BUSY)
 }
 
 /// The same, and says after how many seconds to try again where that makes sense.
-pub(super) fn refuse_until(refusal: Refusal, seconds: u64) -> Response {
+pub(super) fn refuse_until(refusal: &Refusal, seconds: u64) -> Response {
     let code = refusal.code;
-    let mut response = json(code.http_status(), &refusal);
+    let mut response = json(code.http_status(), refusal);
     if matches!(code, RefusalCode::Busy | RefusalCode::Draining) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

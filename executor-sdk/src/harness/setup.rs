@@ -1,13 +1,17 @@
 //! What a test decides before its executor starts.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use daemon::shutdown::Shutdown;
 use daemon::state_dir::StateDir;
 use daemon::token::Tokens;
+use tempfile::TempDir;
 use url::Url;
 
 use super::Harness;
@@ -25,6 +29,7 @@ pub struct Setup<E> {
     executor: E,
     policy: Policy,
     path: Vec<PathBuf>,
+    programs: Vec<(String, String)>,
     state: Option<PathBuf>,
     token: Option<String>,
     limits: Limits,
@@ -38,14 +43,15 @@ impl<E: Executor> Setup<E> {
             executor,
             policy: Policy::everything(),
             path: Vec::new(),
+            programs: Vec::new(),
             state: None,
             token: None,
             limits: Limits {
-                task_timeout: Duration::from_secs(60),
+                task_timeout: Duration::from_mins(1),
                 capacity: 16,
                 log_cap: 1024 * 1024,
             },
-            retention: Retention { keep: Duration::from_secs(86_400), keep_bytes: 1 << 30 },
+            retention: Retention { keep: Duration::from_hours(24), keep_bytes: 1 << 30 },
             drain_timeout: Duration::from_secs(10),
         }
     }
@@ -60,6 +66,13 @@ impl<E: Executor> Setup<E> {
     /// Puts a folder before those of this machine's PATH, for programs of the test's own.
     pub fn path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.path.push(folder.into());
+        self
+    }
+
+    /// Gives this node a program of the test's own: a shell script, found before any other of its
+    /// name.
+    pub fn program(mut self, name: impl Into<String>, script: impl Into<String>) -> Self {
+        self.programs.push((name.into(), script.into()));
         self
     }
 
@@ -106,7 +119,7 @@ impl<E: Executor> Setup<E> {
     }
 
     /// Starts it; it listens when this returns.
-    pub async fn start(self) -> Harness {
+    pub async fn start(mut self) -> Harness {
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let throw_away = match &self.state {
@@ -118,6 +131,8 @@ impl<E: Executor> Setup<E> {
             (None, Some(folder)) => folder.path().to_owned(),
             (None, None) => unreachable!("one of them was made"),
         };
+        let programs = write_programs(&self.programs);
+        self.path.extend(programs.iter().map(|folder| folder.path().to_owned()));
         let shutdown = Shutdown::new();
         let parts = Parts {
             name: E::NAME,
@@ -138,16 +153,33 @@ impl<E: Executor> Setup<E> {
         let address = listener.local_addr().expect("a bound port has an address");
         #[expect(clippy::disallowed_methods, reason = "it waits for the tracker itself")]
         let serving = tokio::spawn(service.serve(listener));
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120));
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(2));
         Harness {
             url: Url::parse(&format!("http://{address}/")).expect("an address makes a URL"),
             client: client.build().expect("the TLS provider is installed"),
             token: self.token,
             shutdown,
             serving: Some(serving),
-            _state: throw_away,
+            _folders: [throw_away, programs],
         }
     }
+}
+
+fn write_programs(programs: &[(String, String)]) -> Option<TempDir> {
+    if programs.is_empty() {
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for (name, script) in programs {
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o755)
+            .open(folder.path().join(name))
+            .expect("a program of each name can be written");
+        writeln!(file, "#!/bin/sh\n{script}").expect("a program can be written");
+    }
+    Some(folder)
 }
 
 /// The test's own environment, as the settings would read it.

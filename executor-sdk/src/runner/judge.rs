@@ -9,7 +9,7 @@ use super::Runner;
 use crate::registry::{Entry, Run};
 
 /// The longest time limit; longer ones are shortened to it.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// An order whose task may start.
 pub(super) struct Accepted {

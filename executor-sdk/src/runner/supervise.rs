@@ -176,9 +176,7 @@ fn conclude(live: &Live, limit: Duration, over: Over) -> (Outcome, Kept) {
         });
     }
     if let Some(text) = &told.text {
-        let mut line = text.clone().into_bytes();
-        line.push(b'\n');
-        live.log.append(&line);
+        live.log.append(format!("{text}\n").as_bytes());
     }
     let kept = live.log.end();
     let outcome = Outcome {

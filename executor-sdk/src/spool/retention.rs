@@ -14,10 +14,10 @@ use super::{Spool, SpoolError};
 use crate::result::chain;
 
 /// How many attempts are forgotten in one transaction.
-const STEP: usize = 100;
+const STEP: u32 = 100;
 
 /// How often it is looked for something to forget.
-const PAUSE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_mins(1);
 
 /// What is kept.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +75,7 @@ impl Spool {
     /// ones whose row a power loss took.
     async fn remove_strays(&self) -> Result<(), SpoolError> {
         let Ok(folder) = std::fs::read_dir(&self.logs) else { return Ok(()) };
-        let old = SystemTime::now().checked_sub(Duration::from_secs(3600));
+        let old = SystemTime::now().checked_sub(Duration::from_hours(1));
         let mut suspects = Vec::new();
         for entry in folder.flatten() {
             let is_old = entry
@@ -114,7 +114,7 @@ fn step(db: &Connection, retention: Retention) -> sql::Result<Step> {
             "SELECT attempt, ended_us, bytes FROM attempts
              WHERE ended_us IS NOT NULL ORDER BY ended_us LIMIT ?1",
         )?
-        .query_map([STEP as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map([STEP], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<sql::Result<_>>()?;
     let mut step = Step::default();
     let mut newest = 0;
@@ -129,7 +129,7 @@ fn step(db: &Connection, retention: Retention) -> sql::Result<Step> {
             step.forgotten.push(attempt);
         }
     }
-    step.has_more = step.forgotten.len() == STEP;
+    step.has_more = step.forgotten.len() == STEP as usize;
     end(db, step, newest)
 }
 

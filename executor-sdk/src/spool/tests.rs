@@ -8,8 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::log::AttemptLog;
 
-const FOREVER: Retention =
-    Retention { keep: Duration::from_secs(30 * 86_400), keep_bytes: u64::MAX };
+const FOREVER: Retention = Retention { keep: Duration::from_hours(30 * 24), keep_bytes: u64::MAX };
 
 async fn open(state: &Path, retention: Retention) -> Opened {
     Spool::open(state, Uuid::new_v4(), retention).await.unwrap()

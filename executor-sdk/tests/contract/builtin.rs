@@ -48,6 +48,7 @@ async fn a_program_that_is_not_there_is_a_clear_failure() {
 }
 
 /// A folder with playbooks and an executor that may run them; none where there is no Ansible.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn ansible(test: &str) -> Option<(TempDir, Harness)> {
     let is_there = std::env::var_os("PATH").is_some_and(|path| {
         std::env::split_paths(&path).any(|folder| folder.join("ansible-playbook").is_file())
@@ -74,8 +75,8 @@ async fn run(executor: &Harness, params: Value) -> Outcome {
 
 #[tokio::test]
 async fn a_playbook_tells_its_recap_and_takes_variables_as_they_are() {
-    let test = "a_playbook_tells_its_recap_and_takes_variables_as_they_are";
-    let Some((folder, executor)) = ansible(test).await else { return };
+    let name = "a_playbook_tells_its_recap_and_takes_variables_as_they_are";
+    let Some((folder, executor)) = ansible(name).await else { return };
     let note = folder.path().join("note");
     playbook(
         folder.path(),
@@ -113,8 +114,8 @@ async fn a_playbook_tells_its_recap_and_takes_variables_as_they_are() {
 
 #[tokio::test]
 async fn a_failing_playbook_names_the_task_the_host_and_the_message() {
-    let test = "a_failing_playbook_names_the_task_the_host_and_the_message";
-    let Some((folder, executor)) = ansible(test).await else { return };
+    let name = "a_failing_playbook_names_the_task_the_host_and_the_message";
+    let Some((folder, executor)) = ansible(name).await else { return };
     playbook(
         folder.path(),
         "site.yml",
@@ -139,8 +140,8 @@ async fn a_failing_playbook_names_the_task_the_host_and_the_message() {
 
 #[tokio::test]
 async fn an_unreadable_playbook_and_an_unmatched_host_are_failures() {
-    let test = "an_unreadable_playbook_and_an_unmatched_host_are_failures";
-    let Some((folder, executor)) = ansible(test).await else { return };
+    let name = "an_unreadable_playbook_and_an_unmatched_host_are_failures";
+    let Some((folder, executor)) = ansible(name).await else { return };
     std::fs::write(folder.path().join("broken.yml"), "- hosts: all\n  tasks: [{nonsense: 1}]\n")
         .unwrap();
     std::fs::write(folder.path().join("nobody.yml"), "- hosts: nobody\n  tasks: []\n").unwrap();
@@ -159,8 +160,8 @@ async fn an_unreadable_playbook_and_an_unmatched_host_are_failures() {
 
 #[tokio::test]
 async fn check_mode_tags_and_diff_reach_ansible() {
-    let test = "check_mode_tags_and_diff_reach_ansible";
-    let Some((folder, executor)) = ansible(test).await else { return };
+    let name = "check_mode_tags_and_diff_reach_ansible";
+    let Some((folder, executor)) = ansible(name).await else { return };
     let note = folder.path().join("note");
     playbook(
         folder.path(),

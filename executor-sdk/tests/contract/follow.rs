@@ -100,6 +100,6 @@ async fn following_a_flood_loses_nothing_that_is_kept() {
 
     let followed = log(&executor, started.attempt, "?follow=true").await.text().await.unwrap();
 
-    let expected: String = (0..5000).map(|n| format!("{n}\n")).collect();
-    assert_eq!(followed, expected);
+    let numbers: Vec<String> = (0..5000).map(|n| n.to_string()).collect();
+    assert_eq!(followed, format!("{}\n", numbers.join("\n")));
 }

@@ -133,29 +133,29 @@ async fn a_known_attempt_with_another_body_is_409() {
 async fn an_older_epoch_is_409_within_its_ledger_only() {
     let executor = trial().await;
     let (ours, theirs) = (Uuid::new_v4(), Uuid::new_v4());
-    let order = |ledger, epoch| {
+    let ordered = |ledger, epoch| {
         let mut order = Harness::new_order("greet", json!({"name": "you"}));
         (order.ledger, order.epoch) = (Some(ledger), Some(epoch));
         order
     };
-    let first = order(ours, 7);
+    let first = ordered(ours, 7);
     executor.order(&first).await.unwrap();
 
-    let older = executor.order(&order(ours, 6)).await.unwrap_err();
+    let refused = executor.order(&ordered(ours, 6)).await.unwrap_err();
     let mut joined_by_newer = first.clone();
     joined_by_newer.epoch = Some(8);
     let mut joined_by_older = first;
     joined_by_older.epoch = Some(7);
 
-    is(&older, RefusalCode::Stale, "epoch 6 is older than 7");
-    assert!(executor.order(&order(theirs, 1)).await.is_ok());
+    is(&refused, RefusalCode::Stale, "epoch 6 is older than 7");
+    assert!(executor.order(&ordered(theirs, 1)).await.is_ok());
     assert!(executor.order(&joined_by_newer).await.is_ok());
     is(&executor.order(&joined_by_older).await.unwrap_err(), RefusalCode::Stale, "older than 8");
 }
 
 #[tokio::test]
 async fn an_attempt_older_than_the_retention_is_409() {
-    let executor = Harness::with(Trial::default()).keep(Duration::from_secs(60)).start().await;
+    let executor = Harness::with(Trial::default()).keep(Duration::from_mins(1)).start().await;
     let long_ago = uuid::Timestamp::from_unix(uuid::NoContext, 1_600_000_000, 0);
     let mut order = Harness::new_order("greet", json!({"name": "you"}));
     order.attempt = Some(Uuid::new_v7(long_ago));

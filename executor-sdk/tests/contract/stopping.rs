@@ -64,7 +64,7 @@ async fn a_waiting_client_hears_of_the_interruption() {
 
 #[tokio::test]
 async fn the_second_signal_ends_at_once() {
-    let executor = with_drain(Duration::from_secs(600)).start().await;
+    let executor = with_drain(Duration::from_mins(10)).start().await;
     let script = "trap '' TERM; echo begun; sleep 600 & sleep 600";
     let started = executor.execute_async("shell", json!({"script": script})).await.unwrap();
     executor.log_contains(started.attempt, "begun").await;

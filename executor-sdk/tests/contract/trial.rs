@@ -7,10 +7,10 @@ use executor_sdk::prelude::*;
 
 #[derive(Args, Debug, Default)]
 #[group(skip)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// What `greet` says.
     #[arg(long, env = "TRIAL_GREETING", default_value = "hello")]
-    pub greeting: String,
+    pub(crate) greeting: String,
 }
 
 impl Executor for Trial {

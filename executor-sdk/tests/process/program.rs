@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     client: reqwest::Client,
     port: u16,
@@ -17,13 +17,13 @@ pub struct Program {
 
 impl Program {
     /// Starts it on a free port and waits until it is healthy.
-    pub async fn start(state: &Path, args: &[&str]) -> Self {
+    pub(crate) async fn start(state: &Path, args: &[&str]) -> Self {
         // Another test of this process may have done it.
         drop(rustls::crypto::ring::default_provider().install_default());
         let port = free_port();
         let mut command = command(state, port, args);
         let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60));
+        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_mins(1));
         let program = Self { child, client: client.build().unwrap(), port };
         until("it is healthy", async || {
             program
@@ -37,7 +37,7 @@ impl Program {
     }
 
     /// Starts it and returns how it ended, with what it said.
-    pub async fn try_start(state: &Path, args: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn try_start(state: &Path, args: &[&str]) -> (Option<i32>, String) {
         let mut command = command(state, free_port(), args);
         let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await;
         let output = output.expect("it ends by itself").unwrap();
@@ -45,32 +45,32 @@ impl Program {
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://127.0.0.1:{}/{path}", self.port))
     }
 
-    pub async fn health(&self) -> Value {
+    pub(crate) async fn health(&self) -> Value {
         self.request(Method::GET, "health").send().await.unwrap().json().await.unwrap()
     }
 
     /// Kills it as `kill -9` does.
-    pub async fn kill(&mut self) {
+    pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    pub async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let pid = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().await.unwrap();
         assert!(sent.success());
     }
 
-    pub async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let ended = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;
         ended.expect("it ends").unwrap().code()
     }
 
     /// Returns how much memory it holds.
-    pub fn memory_kib(&self) -> u64 {
+    pub(crate) fn memory_kib(&self) -> u64 {
         let pid = self.child.id().unwrap();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

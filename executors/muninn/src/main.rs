@@ -1,4 +1,4 @@
-//! Muninn, the media host.
+//! Muninn, the media host: the example of `docs/writing-an-executor.md`.
 use executor_sdk::prelude::*;
 
 #[derive(Args)]
@@ -28,4 +28,46 @@ impl Task<Muninn> for PlexScan {
 
 fn main() -> ExitCode {
     executor_sdk::run::<Muninn>()
+}
+
+#[cfg(test)]
+mod tests {
+    use executor_sdk::harness::{Ending, Harness, RefusalCode, tokio};
+
+    use super::*;
+
+    async fn with(plex_scan: &str) -> Harness {
+        Harness::with(Muninn).program("plex-scan", plex_scan).start().await
+    }
+
+    #[tokio::test]
+    async fn a_section_is_scanned() {
+        let muninn = with("echo scanning section $1").await;
+
+        let outcome = muninn.execute("plex-scan", json!({"section": 3})).await.unwrap();
+
+        assert_eq!(outcome.status, Ending::Completed);
+        assert_eq!(outcome.output, "scanning section 3\n");
+        assert_eq!(outcome.exit_code, Some(0));
+    }
+
+    #[tokio::test]
+    async fn a_scan_that_fails_is_failed() {
+        let muninn = with("echo no such section >&2; exit 4").await;
+
+        let outcome = muninn.execute("plex-scan", json!({"section": 9})).await.unwrap();
+
+        assert_eq!(outcome.status, Ending::Failed);
+        assert_eq!(outcome.error.as_deref(), Some("`plex-scan` exited with 4: no such section"));
+    }
+
+    #[tokio::test]
+    async fn a_section_is_a_number() {
+        let muninn = with("true").await;
+
+        let refusal = muninn.execute("plex-scan", json!({"section": "films"})).await.unwrap_err();
+
+        assert_eq!(refusal.code, RefusalCode::InvalidParams);
+        assert!(refusal.error.contains("`section`"), "{}", refusal.error);
+    }
 }
