@@ -61,6 +61,16 @@ mod tests {
         assert_eq!(outcome.error.as_deref(), Some("`plex-scan` exited with 4: no such section"));
     }
 
+    #[test]
+    fn the_document_shows_this_file() {
+        let (_, code) = include_str!("main.rs").split_once("use executor_sdk").unwrap();
+        let (code, _) = code.split_once("\n#[cfg(test)]").unwrap();
+
+        let document = include_str!("../../../docs/writing-an-executor.md");
+
+        assert!(document.contains(code), "docs/writing-an-executor.md shows something else");
+    }
+
     #[tokio::test]
     async fn a_section_is_a_number() {
         let muninn = with("true").await;
