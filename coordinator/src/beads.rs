@@ -8,7 +8,7 @@
 //! - [`command`], [`clean`]: what is asked of it, and what may stand in the question.
 //! - [`door`]: one command at a time; [`classify`], [`error`]: what an answer means.
 //! - [`workspace`], [`dialect`]: which store and which program; [`signal`]: was anything written?
-//! - [`read`], [`claim`], [`settle`], [`ending`], [`result`], [`mend`]: what the coordinator does.
+//! - [`read`], [`claim`], [`proof`], [`settle`], [`ending`], [`result`], [`mend`]: what the coordinator does.
 //!
 //! Rules that hold everywhere here: exit 0 proves nothing, the bead that was printed does; after
 //! an error the bead is read, then decided; an id is never empty and never cut short; no text of
@@ -25,6 +25,7 @@ mod ending;
 mod error;
 mod mend;
 mod parse;
+mod proof;
 mod read;
 mod result;
 mod settle;
@@ -40,13 +41,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::process::find_program;
+use tokio::sync::{Mutex, MutexGuard};
 
 pub use bead::{ATTEMPT_KEY, ATTEMPT_LABEL, BadId, Bead, BeadId, Dependency, RESULT_KEY, Status};
-pub use claim::{Adoption, Claim, ClaimAnswer};
+pub use claim::{Adoption, ClaimAnswer};
 pub use clean::clean;
 pub use dialect::{Dialect, Program, Version};
 pub use ending::Unsettled;
 pub use error::{BeadsError, BeadsTrouble};
+pub use proof::Claim;
 pub use read::{Listing, Poisoned};
 pub use settle::{Block, Later, WAITING};
 pub use signal::Signal;
@@ -54,6 +57,7 @@ pub use signal::Signal;
 use command::Words;
 use dialect::Help;
 use door::{Door, Start};
+use proof::Live;
 use workspace::{Store, writable_home};
 
 /// How to reach a store. Everything that comes from the environment is handed in here.
@@ -90,6 +94,9 @@ struct Inner {
     store: Store,
     signal: Signal,
     scratch: PathBuf,
+    /// Held by what takes several commands, so that no two of them mix.
+    turn: Mutex<()>,
+    live: Live,
 }
 
 impl Beads {
@@ -119,8 +126,9 @@ impl Beads {
         let server = settings.passthrough.keys().any(|name| name == "BEADS_DOLT_SERVER_MODE");
         let signal = Signal::of(&store, server);
         let door = Door::open(start, Words { dialect, actor }, store.clone());
+        let (turn, live) = (Mutex::default(), Live::default());
         let scratch = std::path::absolute(&settings.home).unwrap_or(settings.home);
-        Ok(Self { inner: Arc::new(Inner { door, store, signal, scratch }) })
+        Ok(Self { inner: Arc::new(Inner { door, store, signal, scratch, turn, live }) })
     }
 
     /// Looks at the store and asks for one bead, for nothing but the error.
@@ -163,6 +171,14 @@ impl Beads {
 
     fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.inner.turn.lock().await
+    }
+
+    fn live(&self) -> &Live {
+        &self.inner.live
     }
 
     fn scratch(&self) -> &Path {

@@ -1,117 +1,13 @@
 //! Taking a bead, and the proof that it is ours.
 
-use std::fmt;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
-
-use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
 use super::bead::{Bead, BeadId, Status};
 use super::command::{Change, Held};
 use super::error::{BeadsError, BeadsTrouble};
+use super::proof::{Claim, our_labels};
 use super::{ATTEMPT_LABEL, Beads};
-
-/// A claim older than this is looked at before it is settled: in so long a time a person may have
-/// closed or taken the bead, and `close` would write over that without a word.
-const FRESH: Duration = Duration::from_mins(1);
-/// The labels that say how a bead of ours ended; the next ending takes the old ones off.
-const OUR_LABELS: [&str; 4] = ["task-failed", "task-waiting", "task-lost", "task-cancelled"];
-
-/// The proof that a bead is ours. Made only by [`Beads::claim`], [`Beads::adopt`] and
-/// [`Beads::resume`], and used up by settling.
-pub struct Claim(Box<Proof>);
-
-struct Proof {
-    bead: BeadId,
-    attempt: Uuid,
-    held: Held,
-    /// Labels of ours that it carried.
-    labels: Vec<String>,
-    size: usize,
-    /// When the store last showed that it is ours; `None` when a write has failed since.
-    seen: Option<Instant>,
-    result: OnceLock<Value>,
-}
-
-impl Claim {
-    fn new(bead: &Bead, attempt: Uuid, held: Held) -> Self {
-        Self(Box::new(Proof {
-            bead: bead.id.clone(),
-            attempt,
-            held,
-            labels: our_labels(bead),
-            size: bead.size,
-            seen: Some(Instant::now()),
-            result: OnceLock::new(),
-        }))
-    }
-
-    /// The bead that is ours.
-    pub fn bead(&self) -> &BeadId {
-        &self.0.bead
-    }
-
-    /// The attempt it was claimed for.
-    pub fn attempt(&self) -> Uuid {
-        self.0.attempt
-    }
-
-    pub(super) fn held(&self) -> Held {
-        self.0.held
-    }
-
-    /// Bytes of the bead when it was last seen.
-    pub(super) fn size(&self) -> usize {
-        self.0.size
-    }
-
-    /// Labels of ours that the next ending takes off, but for the one it puts on.
-    pub(super) fn stale_labels(&self, keep: Option<&str>) -> Vec<String> {
-        self.0.labels.iter().filter(|label| Some(label.as_str()) != keep).cloned().collect()
-    }
-
-    /// Whether the store should be asked before the bead is written.
-    pub(super) fn needs_a_look(&self) -> bool {
-        self.0.seen.is_none_or(|seen| seen.elapsed() > FRESH)
-    }
-
-    /// Whether a write has failed and may have landed all the same.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.0.seen.is_none()
-    }
-
-    /// After a failed write nobody knows how the bead stands.
-    pub(super) fn doubt(&mut self) {
-        self.0.seen = None;
-    }
-
-    /// After a look that proved it.
-    pub(super) fn saw(&mut self, bead: &Bead, held: Held) {
-        self.0.held = held;
-        self.0.size = bead.size;
-        self.0.labels = our_labels(bead);
-        self.0.seen = Some(Instant::now());
-    }
-
-    /// The result written under this claim, to be found again when the bead is closed.
-    pub(super) fn result(&self) -> &OnceLock<Value> {
-        &self.0.result
-    }
-}
-
-impl fmt::Debug for Claim {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Claim({} for {})", self.0.bead, self.0.attempt)
-    }
-}
-
-/// The labels of ours that a bead carries.
-pub(super) fn our_labels(bead: &Bead) -> Vec<String> {
-    let is_ours = |label: &&String| OUR_LABELS.contains(&label.as_str());
-    bead.labels.iter().filter(is_ours).cloned().collect()
-}
 
 /// What came of trying to take a bead.
 #[derive(Debug)]
@@ -158,6 +54,10 @@ impl Beads {
     ///
     /// Blockers are not looked at: neither program does.
     pub async fn claim(&self, id: &BeadId, attempt: Uuid) -> Result<ClaimAnswer, BeadsError> {
+        let _turn = self.turn().await;
+        if self.live().has(id) {
+            return Ok(ClaimAnswer::Lost { by: self.words().actor.clone() });
+        }
         let dialect = self.dialect();
         let mut looked = None;
         if !dialect.claim_checks_status || dialect.size_limit.is_some() {
@@ -198,7 +98,7 @@ impl Beads {
     fn won(&self, bead: Bead, attempt: Uuid) -> ClaimAnswer {
         match self.standing(&bead, attempt) {
             Standing::Held(Held::Running) => {
-                ClaimAnswer::Won(Claim::new(&bead, attempt, Held::Running), bead)
+                ClaimAnswer::Won(Claim::new(self.live(), &bead, attempt, Held::Running), bead)
             }
             Standing::Held(Held::Blocked) => {
                 ClaimAnswer::Lost { by: "somebody who has blocked it".to_owned() }
@@ -301,7 +201,9 @@ impl Beads {
             Err(error) => return Err(error),
         };
         Ok(match self.standing(&bead, attempt) {
-            Standing::Held(held) => Adoption::Ours(Claim::new(&bead, attempt, held), bead),
+            Standing::Held(held) => {
+                Adoption::Ours(Claim::new(self.live(), &bead, attempt, held), bead)
+            }
             Standing::Closed => Adoption::NotOurs { why: "it is closed".to_owned() },
             Standing::Elsewhere(why) => Adoption::NotOurs { why },
         })
@@ -311,6 +213,7 @@ impl Beads {
     ///
     /// The claim is used up; after an error [`Beads::adopt`] tells how the bead stands.
     pub async fn resume(&self, claim: Claim, attempt: Uuid) -> Result<ClaimAnswer, BeadsError> {
+        let _turn = self.turn().await;
         let id = claim.bead().clone();
         let bead = self.show(&id).await?.ok_or_else(|| not_found(&id))?;
         let held = match self.standing(&bead, claim.attempt()) {

@@ -18,6 +18,8 @@ pub(super) struct Ended<'a> {
     pub(super) command: &'a str,
     /// The bead it was about.
     pub(super) bead: Option<&'a BeadId>,
+    /// Whether JSON was asked for; a listing in text may be empty.
+    pub(super) json: bool,
     /// The exit code; `None` after a signal.
     pub(super) code: Option<i32>,
     /// What it printed.
@@ -53,11 +55,10 @@ fn trouble_at_exit_0(ended: Ended<'_>, stderr: &str) -> Option<BeadsError> {
     let silent = ended.stdout.iter().all(u8::is_ascii_whitespace);
     if silent && !stderr.trim().is_empty() {
         let text = said(ended);
-        return Some(known(ended, &text).unwrap_or_else(|| BeadsError::Failed {
-            command: ended.command.to_owned(),
-            exit: "exit 0 and no answer".to_owned(),
-            text,
-        }));
+        return known(ended, &text).or_else(|| {
+            let (command, exit) = (ended.command.to_owned(), "exit 0 and no answer".to_owned());
+            ended.json.then_some(BeadsError::Failed { command, exit, text })
+        });
     }
     None
 }

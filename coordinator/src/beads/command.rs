@@ -47,6 +47,11 @@ impl Call {
         self
     }
 
+    /// Whether the answer is to be JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// The bead it is about.
     pub(super) fn bead(&self) -> Option<&BeadId> {
         self.bead.as_ref()
@@ -117,12 +122,13 @@ impl Words {
         self.dialect.program == Program::Mb
     }
 
+    /// What could be started: from `mb`, which never shows a bead again that has ever waited, the
+    /// list of everything, to be worked out here.
     pub(super) fn ready(&self) -> Call {
-        let call = Call::new("ready");
-        if self.is_mb() {
-            return call.set("limit", "0");
+        if !self.dialect.lists_ready {
+            return Call::new("list").set("limit", "0");
         }
-        call.flag("--unassigned").set("exclude-type", "epic").set("limit", "0")
+        Call::new("ready").flag("--unassigned").set("exclude-type", "epic").set("limit", "0")
     }
 
     /// Beads of one status, and of one assignee or label.

@@ -60,6 +60,9 @@ pub struct Dialect {
     pub name: &'static str,
     /// The version it told.
     pub version: Version,
+    /// `ready` can be believed; else what is ready is worked out from a list of everything.
+    /// minibeads 0.25 holds a bead back for ever once it has a blocker, closed or not.
+    pub lists_ready: bool,
     /// Beads carry metadata; else orders come from labels and descriptions.
     pub has_metadata: bool,
     /// `ready` hides a bead until a time; else the coordinator keeps the time.
@@ -126,6 +129,7 @@ impl Dialect {
             program: Program::Bd,
             name: "bd",
             version,
+            lists_ready: true,
             has_metadata: true,
             has_defer: true,
             has_close_reason: true,
@@ -145,6 +149,7 @@ impl Dialect {
             program: Program::Mb,
             name: "mb",
             version,
+            lists_ready: false,
             has_metadata: false,
             has_defer: false,
             has_close_reason: false,

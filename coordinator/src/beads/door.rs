@@ -271,6 +271,7 @@ impl Queue {
             program: &self.program,
             command: &command,
             bead: call.bead(),
+            json: call.is_json(),
             code,
             stdout: &stdout,
             stderr: &stderr,

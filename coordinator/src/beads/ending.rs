@@ -5,10 +5,11 @@ use tracing::debug;
 
 use super::Beads;
 use super::bead::{Bead, Status};
-use super::claim::{Claim, Standing, not_found};
+use super::claim::{Standing, not_found};
 use super::command::{Call, Held, Words};
 use super::dialect::Program;
 use super::error::BeadsError;
+use super::proof::Claim;
 
 /// A write of the end that did not work.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,7 @@ impl Beads {
         mut claim: Claim,
         ending: &Ending<'_>,
     ) -> Result<(Claim, Option<Bead>), Unsettled> {
+        let _turn = self.turn().await;
         // A look costs `mb` nothing, and its commands check nothing.
         let is_mb = self.dialect().program == Program::Mb;
         if claim.needs_a_look() || is_mb {

@@ -103,6 +103,17 @@ pub(super) fn bead(raw: &RawValue) -> Option<Bead> {
     })
 }
 
+/// The id and status of an element, and nothing else of it.
+pub(super) fn id_and_status(raw: &RawValue) -> Option<(String, Status)> {
+    #[derive(serde::Deserialize)]
+    struct Standing {
+        id: String,
+        status: String,
+    }
+    let Standing { id, status } = serde_json::from_str(raw.get()).ok()?;
+    Some((id, Status::from(status)))
+}
+
 /// What a value took in the answer, roughly: without the blanks it was printed with.
 fn printed_len(value: &Value) -> usize {
     value.to_string().len()

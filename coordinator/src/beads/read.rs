@@ -1,12 +1,12 @@
 //! Reading beads: one, ours, and all that are ready, even when one of them is poison.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use tracing::{info, warn};
 
 use super::Beads;
-use super::bead::{Bead, BeadId, Status};
+use super::bead::{Bead, BeadId, Dependency, Status};
 use super::command::{Call, Words};
 use super::dialect::Program;
 use super::door::Said;
@@ -58,6 +58,7 @@ impl Beads {
     ) -> Result<Listing<T>, BeadsError> {
         let Answers { said, poisoned } = self.listing(self.words().ready()).await?;
         let mut listing = Listing { items: Vec::new(), dropped: 0, poisoned, unreadable: 0 };
+        let closed = if self.dialect().lists_ready { None } else { Some(closed(&said)?) };
         for said in &said {
             for (n, raw) in said.rows()?.into_iter().enumerate() {
                 if n % BREATH == BREATH - 1 {
@@ -67,6 +68,9 @@ impl Beads {
                     listing.unreadable += 1;
                     continue;
                 };
+                if closed.as_ref().is_some_and(|closed| !is_ready(&bead, closed)) {
+                    continue;
+                }
                 match Some(bead).filter(is_for_a_dispatcher).and_then(&keep) {
                     Some(item) => listing.items.push(item),
                     None => listing.dropped += 1,
@@ -176,6 +180,22 @@ impl Beads {
 
 /// An `mb` that was killed leaves an empty file; one that is writing fills it within milliseconds.
 const EMPTY_FOR: Duration = Duration::from_secs(10);
+
+/// The ids of the closed beads in an answer.
+fn closed(said: &[Said]) -> Result<HashSet<String>, BeadsError> {
+    let mut closed = HashSet::new();
+    for said in said {
+        let all = said.rows()?.into_iter().filter_map(parse::id_and_status);
+        closed.extend(all.filter(|(_, status)| *status == Status::Closed).map(|(id, _)| id));
+    }
+    Ok(closed)
+}
+
+/// What a store that is believed would list: open, and behind no edge to an unfinished bead.
+fn is_ready(bead: &Bead, closed: &HashSet<String>) -> bool {
+    let holds = |edge: &Dependency| edge.blocks() && !closed.contains(edge.id.as_str());
+    bead.status == Status::Open && !bead.dependencies.iter().any(holds)
+}
 
 /// What is open and nobody's. Text listings and `mb` show more than that.
 fn is_for_a_dispatcher(bead: &Bead) -> bool {

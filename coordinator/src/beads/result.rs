@@ -11,11 +11,11 @@ use uuid::Uuid;
 
 use super::Beads;
 use super::bead::RESULT_KEY;
-use super::claim::Claim;
 use super::clean;
 use super::command::Words;
 use super::ending::unverified;
 use super::error::BeadsError;
+use super::proof::Claim;
 
 /// The most that a result may take in a bead.
 const RESULT_BYTES: usize = 1024 * 1024;
@@ -28,6 +28,7 @@ impl Beads {
             return Ok(false);
         }
         let result = clean::clean_value(result);
+        let _turn = self.turn().await;
         match self.merge_result(claim, &result).await {
             Ok(()) => {
                 // Written twice under one claim, the first value is the one that is looked for.

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::Beads;
 use super::bead::{Bead, BeadId, RESULT_KEY, Status};
-use super::claim::{Claim, our_labels};
 use super::clean::{self, ERROR_BYTES, TEXT_BYTES, clean};
 use super::command::{Change, Held, whole_second};
 use super::ending::{Ending, Unsettled};
 use super::error::BeadsError;
+use super::proof::{Claim, our_labels};
 use super::result::same;
 
 /// The label of a bead that waits for its own retry where the store keeps no times.
@@ -188,6 +188,7 @@ impl Beads {
         attempt: Option<Uuid>,
         label: &str,
     ) -> Result<bool, BeadsError> {
+        let _turn = self.turn().await;
         let Some(bead) = self.show(id).await? else { return Ok(false) };
         let labels = if label.is_empty() { our_labels(&bead) } else { vec![label.to_owned()] };
         let ours = bead.status == Status::Blocked

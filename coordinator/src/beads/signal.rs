@@ -153,7 +153,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let signal = files(folder.path());
         let old =
-            Reading { digest: Some(vec![1]), at: Instant::now(), cost: Duration::from_secs(60) };
+            Reading { digest: Some(vec![1]), at: Instant::now(), cost: Duration::from_mins(1) };
         if let Source::Files { last, .. } = &signal.source {
             *last.lock().unwrap() = Some(old);
         }

@@ -8,6 +8,7 @@ fn judge(case: &Transcript) -> Option<BeadsError> {
         program: "bd 1.0.5",
         command: &case.argv[1],
         bead: id.as_ref(),
+        json: case.argv.iter().any(|arg| arg == "--json"),
         code: Some(case.exit),
         stdout: case.stdout.as_bytes(),
         stderr: &case.stderr,
@@ -17,7 +18,7 @@ fn judge(case: &Transcript) -> Option<BeadsError> {
 fn said(code: i32, stdout: &str, stderr: &str) -> Option<BeadsError> {
     judge(&Transcript {
         name: String::new(),
-        argv: vec!["bd".to_owned(), "update".to_owned(), "hl-1".to_owned()],
+        argv: ["bd", "update", "hl-1", "--json"].map(str::to_owned).into(),
         exit: code,
         stdout: stdout.to_owned(),
         stderr: stderr.to_owned(),
@@ -148,6 +149,25 @@ fn warnings_beside_an_answer_are_no_failure() {
     for stderr in [role, "Showing 1 of 6 ready issues.", "Warning: /x has permissions 0755"] {
         assert!(said(0, "[]\n", stderr).is_none(), "{stderr}");
     }
+}
+
+#[test]
+fn a_listing_in_text_may_be_empty_beside_a_warning() {
+    let ended = |stderr| Ended {
+        program: "bd 1.0.5",
+        command: "bd list",
+        bead: None,
+        json: false,
+        code: Some(0),
+        stdout: b"",
+        stderr,
+    };
+
+    let warned = trouble(ended("warning: beads.role not configured (GH#2950)."));
+    let failed = trouble(ended("Error: unknown flag: --flat"));
+
+    assert!(warned.is_none(), "{warned:?}");
+    assert!(matches!(failed, Some(BeadsError::UnknownFlag { .. })), "{failed:?}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn the_question_for_ready_beads_is_one_query_for_all() {
         line(&bd, &bd.ready()),
         "ready --unassigned --exclude-type=epic --limit=0 --actor=y/box/1 --json"
     );
-    assert_eq!(line(&mb, &mb.ready()), "ready --limit=0 --mb-no-cmd-logging --json");
+    assert_eq!(line(&mb, &mb.ready()), "list --limit=0 --mb-no-cmd-logging --json");
 }
 
 #[test]

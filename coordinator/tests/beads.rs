@@ -1,0 +1,17 @@
+//! The door to Beads, against a scripted fake and against every real program that is found.
+//!
+//! - `fake`: a program that answers from a script; the traps of the contract run on it everywhere.
+//! - `cli`, `contract`: the same suite on every real `bd` and `mb`.
+
+#[cfg(test)]
+mod beads {
+    mod cli;
+    mod claiming;
+    mod contract;
+    mod ending;
+    mod fake;
+    mod minibeads;
+    mod queue;
+    mod reading;
+    mod start;
+}
