@@ -20,7 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::beads::{Bead, BeadId};
+use crate::beads::{ATTEMPT_LABEL, Bead, BeadId};
 
 pub use reference::{Reference, references, substitute};
 
@@ -63,7 +63,7 @@ pub struct Order {
     pub timeout: Option<Duration>,
     /// The executor that the bead names; it overrides the route.
     pub executor: Option<String>,
-    /// The bead's labels.
+    /// The bead's labels, without the marks of our own attempts.
     pub labels: Vec<String>,
     /// 0 is the most urgent.
     pub priority: u8,
@@ -96,7 +96,7 @@ pub fn read(bead: &Bead) -> Read {
             params: wanted.params,
             timeout: wanted.timeout,
             executor: wanted.executor,
-            labels: bead.labels.clone(),
+            labels: asked_labels(bead),
             priority: bead.priority,
             due_at: bead.due_at,
             created_at: bead.created_at,
@@ -114,6 +114,11 @@ pub fn read(bead: &Bead) -> Read {
             problem,
         },
     }
+}
+
+/// What the coordinator itself put on a bead is no part of what it asks for.
+fn asked_labels(bead: &Bead) -> Vec<String> {
+    bead.labels.iter().filter(|label| !label.starts_with(ATTEMPT_LABEL)).cloned().collect()
 }
 
 /// Something that a place says, and the words for that place.

@@ -364,3 +364,13 @@ fn params() -> impl Strategy<Value = Map<String, Value>> {
     prop::collection::btree_map("[a-n]{1,6}", value, 0..5)
         .prop_map(|members| members.into_iter().collect())
 }
+
+#[test]
+fn the_mark_of_an_attempt_is_no_part_of_what_is_asked_for() {
+    let marked =
+        bead(json!({}), &["task:git-clone", "run:01a1fed0-6db9-755e-b484-3e6f580086a1"], "");
+
+    let Read::Order(order) = read(&marked) else { panic!("not an order") };
+
+    assert_eq!(order.labels, ["task:git-clone"]);
+}
