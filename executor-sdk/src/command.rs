@@ -241,6 +241,7 @@ fn verdict(
         exit_code: Some(exit_code),
         stdout: String::from_utf8_lossy(&printed.stdout).into_owned(),
         program: Some(program.to_owned()),
+        duration: ended.duration,
         output,
         ..Report::default()
     })

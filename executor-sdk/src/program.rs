@@ -23,6 +23,7 @@ use crate::size;
 use crate::spool::Retention;
 
 const PORT: u16 = 5000;
+const SHORTEST_KEEP: Duration = Duration::from_hours(1);
 const LOG_FILE: &str = "/var/log/yggdrasil-agent.log";
 const POLICY: &str = "/etc/yggdrasil/policy.yaml";
 
@@ -111,6 +112,10 @@ fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
         return Err(Exit::config(
             "--task-timeout (TASK_TIMEOUT) of 0 would end every task at once",
         ));
+    }
+    if own.keep < SHORTEST_KEEP {
+        // An attempt older than this is refused, since it may have run and been forgotten.
+        return Err(Exit::config("--keep (KEEP) must be at least 1h"));
     }
     let tokens = match &own.token_file {
         Some(path) => Tokens::from_file(path)?,

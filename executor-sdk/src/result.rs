@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub struct Report {
     pub(crate) stdout: String,
     pub(crate) output: String,
     pub(crate) program: Option<String>,
+    pub(crate) duration: Duration,
 }
 
 impl Report {
@@ -55,8 +57,7 @@ impl Report {
         self
     }
 
-    /// Returns the exit code of the command; `None` when a signal ended it, and on a report that
-    /// comes from no command.
+    /// Returns the exit code of the command; `None` on a report that comes from no command.
     pub fn exit_code(&self) -> Option<i32> {
         self.exit_code
     }
@@ -70,6 +71,11 @@ impl Report {
     /// Returns the last 64 KiB of what the command printed.
     pub fn output(&self) -> &str {
         &self.output
+    }
+
+    /// Returns how long the command ran.
+    pub fn duration(&self) -> Duration {
+        self.duration
     }
 }
 

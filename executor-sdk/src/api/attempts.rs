@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
 use protocol::executor::AttemptList;
@@ -12,6 +13,9 @@ use uuid::Uuid;
 use super::App;
 use super::reply::{internal, json, refuse};
 use crate::runner::Found;
+
+/// What stands in the path where an attempt's id is expected.
+pub(super) type Named = Result<Path<String>, PathRejection>;
 
 /// How many attempts are listed unless `?limit=` says otherwise.
 const LISTED: u32 = 1000;
@@ -33,7 +37,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, RawQuery(query): RawQuery)
 
 pub(super) async fn show(
     State(app): State<Arc<App>>,
-    Path(attempt): Path<String>,
+    attempt: Named,
     RawQuery(query): RawQuery,
 ) -> Response {
     let wait = match member(query.as_deref(), "wait").map(|text| daemon::duration::parse(&text)) {
@@ -41,7 +45,7 @@ pub(super) async fn show(
         Some(Ok(wait)) => wait.min(LONGEST_WAIT),
         Some(Err(error)) => return refuse(&malformed(&format!("`wait`: {error}"))),
     };
-    match find(&app, &attempt).await {
+    match find(&app, attempt).await {
         Ok(Found::Recorded(record)) => json(200, &record.view()),
         Ok(Found::Live(live)) => {
             if !wait.is_zero() {
@@ -54,8 +58,8 @@ pub(super) async fn show(
 }
 
 /// Cancelling is told by 202, also when there is nothing left to cancel.
-pub(super) async fn cancel(State(app): State<Arc<App>>, Path(attempt): Path<String>) -> Response {
-    match find(&app, &attempt).await {
+pub(super) async fn cancel(State(app): State<Arc<App>>, attempt: Named) -> Response {
+    match find(&app, attempt).await {
         Ok(Found::Recorded(record)) => json(202, &record.view()),
         Ok(Found::Live(live)) => {
             if app.runner.cancel(live.order.attempt) {
@@ -68,10 +72,12 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, Path(attempt): Path<Stri
 }
 
 /// Finds an attempt by what stands in the path.
-pub(super) async fn find(app: &App, attempt: &str) -> Result<Found, Refusal> {
+pub(super) async fn find(app: &App, attempt: Named) -> Result<Found, Refusal> {
+    // A path that is no text names no attempt either.
+    let attempt = attempt.map(|Path(attempt)| attempt).unwrap_or_default();
     let shown: String = attempt.chars().take(100).collect();
     let unknown = || Refusal::new(RefusalCode::NotFound, format!("there is no attempt `{shown}`"));
-    let Ok(id) = Uuid::parse_str(attempt) else {
+    let Ok(id) = Uuid::parse_str(&attempt) else {
         return Err(unknown().hinted("an attempt's id is a UUID; GET /attempts lists them"));
     };
     match app.runner.find(id).await {

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use protocol::log::{DROPPED, ENDED, NEXT, OFFSET, SIZE};
 use tokio::sync::watch;
 
 use super::App;
-use super::attempts::{find, malformed, member};
+use super::attempts::{Named, find, malformed, member};
 use super::reply::refuse;
 use crate::log::{Kept, LogReader, Piece, Progress};
 use crate::runner::Found;
@@ -23,7 +23,7 @@ const CHUNK: usize = 64 * 1024;
 
 pub(super) async fn read(
     State(app): State<Arc<App>>,
-    Path(attempt): Path<String>,
+    attempt: Named,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.as_deref();
@@ -37,7 +37,7 @@ pub(super) async fn read(
         Some("" | "true" | "1") => true,
         Some(_) => return refuse(&malformed("`follow` must be true or false")),
     };
-    let found = match find(&app, &attempt).await {
+    let found = match find(&app, attempt).await {
         Ok(found) => found,
         Err(refusal) => return refuse(&refusal),
     };

@@ -46,6 +46,9 @@ fn two_tasks_with_one_type_are_no_registry() {
     let entries = Twin::tasks().entries.iter().map(|build| build(Arc::clone(&executor))).collect();
 
     let error = Registry::new(entries).err();
+    let exit = crate::service::registry(Twin).err().unwrap();
 
     assert_eq!(error, Some("same"));
+    assert_eq!(exit.code, 78);
+    assert_eq!(exit.error, "the task type `same` is there twice");
 }

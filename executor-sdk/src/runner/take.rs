@@ -83,12 +83,15 @@ impl Runner {
     fn check_epoch(&self, order: &ExecuteRequest) -> Result<(), Refusal> {
         let (Some(ledger), Some(epoch)) = (order.ledger, order.epoch) else { return Ok(()) };
         let mut state = self.state();
-        let highest = state.epochs.entry(ledger).or_insert(epoch);
-        if *highest > epoch {
-            return Err(older_epoch(epoch, *highest));
+        match state.epochs.get(&ledger).copied() {
+            Some(highest) if highest > epoch => Err(older_epoch(epoch, highest)),
+            Some(highest) if highest == epoch => Ok(()),
+            Some(_) | None => {
+                state.epochs.insert(ledger, epoch);
+                self.spool.raise_epoch_later(ledger, epoch);
+                Ok(())
+            }
         }
-        *highest = epoch;
-        Ok(())
     }
 
     /// Gives an order its place among the running attempts.

@@ -67,13 +67,15 @@ impl Spool {
         Ok(begun)
     }
 
+    /// Remembers a new highest epoch, also when the order that carried it starts nothing.
+    pub(crate) fn raise_epoch_later(&self, ledger: Uuid, epoch: u64) {
+        self.store.write_later(move |db| Ok(raise_epoch(db, ledger, epoch).map(drop)?));
+    }
+
     /// Records an attempt that nobody named, without waiting for the disk.
     pub(crate) fn begin_later(&self, attempt: NewAttempt) {
         let life = self.life;
         self.store.write_later(move |db| {
-            if let Some((ledger, epoch)) = attempt.epoch {
-                raise_epoch(db, ledger, epoch)?;
-            }
             attempt.insert(db, life)?;
             Ok(())
         });

@@ -79,7 +79,14 @@ async fn a_commands_own_limit_is_a_time_limit_too() {
 
 #[tokio::test]
 async fn a_child_that_leaves_its_group_is_ended_and_told() {
-    let outcome = shell(json!({"script": "setsid sleep 601 & echo started; sleep 0.3"})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let away = folder.path().join("away");
+    let script = format!(
+        "setsid sh -c 'echo x > {0}; exec sleep 601' & while [ ! -s {0} ]; do sleep 0.02; done",
+        away.display()
+    );
+
+    let outcome = shell(json!({"script": script})).await;
 
     assert_eq!(outcome.status, Ending::Completed);
     assert!(outcome.output.contains("left a process behind"), "{}", outcome.output);

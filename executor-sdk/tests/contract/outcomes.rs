@@ -96,6 +96,18 @@ async fn a_limit_ends_the_whole_group_and_keeps_the_output() {
     assert!(outcome.duration_seconds < 5.0, "{}", outcome.duration_seconds);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_task_that_blocks_its_thread_is_told_all_the_same() {
+    let executor = trial().await;
+    let mut order = Harness::new_order("block", json!({}));
+    order.timeout_seconds = Some(0.2);
+
+    let outcome = executor.order(&order).await.unwrap();
+
+    assert_eq!(outcome.status, Ending::TimedOut);
+    assert!(outcome.duration_seconds < 4.5, "{}", outcome.duration_seconds);
+}
+
 #[tokio::test]
 async fn the_orders_limit_comes_before_the_tasks() {
     let executor = trial().await;

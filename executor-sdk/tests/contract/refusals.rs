@@ -131,7 +131,9 @@ async fn a_known_attempt_with_another_body_is_409() {
 
 #[tokio::test]
 async fn an_older_epoch_is_409_within_its_ledger_only() {
-    let executor = trial().await;
+    let state = tempfile::tempdir().unwrap();
+    let start = || Harness::with(Trial::default()).state_dir(state.path()).start();
+    let executor = start().await;
     let (ours, theirs) = (Uuid::new_v4(), Uuid::new_v4());
     let ordered = |ledger, epoch| {
         let mut order = Harness::new_order("greet", json!({"name": "you"}));
@@ -151,6 +153,9 @@ async fn an_older_epoch_is_409_within_its_ledger_only() {
     assert!(executor.order(&ordered(theirs, 1)).await.is_ok());
     assert!(executor.order(&joined_by_newer).await.is_ok());
     is(&executor.order(&joined_by_older).await.unwrap_err(), RefusalCode::Stale, "older than 8");
+    executor.stop().await;
+    let next = start().await;
+    is(&next.order(&ordered(ours, 7)).await.unwrap_err(), RefusalCode::Stale, "older than 8");
 }
 
 #[tokio::test]
@@ -222,5 +227,6 @@ async fn unknown_paths_and_methods_are_json_too() {
     let unknown = format!("attempts/{}", Uuid::now_v7());
     assert_eq!(answer(Method::GET, &unknown).await, (404, json!("not_found")));
     assert_eq!(answer(Method::DELETE, &unknown).await, (404, json!("not_found")));
+    assert_eq!(answer(Method::GET, "attempts/%ff").await, (404, json!("not_found")));
     assert_eq!(answer(Method::GET, "attempts?limit=x").await, (400, json!("malformed")));
 }

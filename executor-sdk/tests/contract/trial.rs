@@ -25,6 +25,7 @@ impl Executor for Trial {
             .with::<Lines>()
             .with::<Forever>()
             .with::<Tidy>()
+            .with::<Block>()
             .with::<Panic>()
             .with::<Fail>()
             .with::<Brief>()
@@ -165,6 +166,19 @@ impl Task<Trial> for Tidy {
         cx.cancelled().await;
         cx.log("tidied up");
         Ok(Report::data(&json!({"tidy": true})))
+    }
+}
+
+/// Blocks its thread.
+#[derive(Deserialize, JsonSchema)]
+struct Block {}
+
+impl Task<Trial> for Block {
+    const TYPE: &'static str = "block";
+
+    async fn run(self, _: &Trial, _: &Context) -> TaskResult {
+        let (_open, never) = std::sync::mpsc::channel::<()>();
+        Ok(Report::text(format!("{:?}", never.recv_timeout(Duration::from_secs(5)))))
     }
 }
 

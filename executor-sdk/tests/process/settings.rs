@@ -37,6 +37,7 @@ async fn what_is_wrong_is_said_in_one_line() {
         (&["--host", "0.0.0.0"], 78, "0.0.0.0"),
         (&["--capacity", "0"], 64, "0"),
         (&["--task-timeout", "0"], 78, "--task-timeout"),
+        (&["--keep", "1m"], 78, "--keep"),
         (&["--task-timeout", "soon"], 64, "soon"),
         (&["--log-cap", "much"], 64, "much"),
         (&["--nonsense"], 64, "--nonsense"),
