@@ -38,6 +38,23 @@ async fn the_policy_is_judged_before_the_params() {
 }
 
 #[tokio::test]
+async fn what_ran_before_the_policy_changed_is_joined_not_refused() {
+    let state = tempfile::tempdir().unwrap();
+    let start =
+        |policy| Harness::with(Trial::default()).state_dir(state.path()).policy(policy).start();
+    let order = Harness::new_order("run-command", json!({"program": "echo", "args": ["once"]}));
+    let open = start("allow: {commands: [echo]}").await;
+    let outcome = open.order(&order).await.unwrap();
+    open.stop().await;
+
+    let closed = start("").await;
+
+    assert_eq!(closed.order(&order).await.unwrap(), outcome);
+    let new = Harness::new_order("run-command", json!({"program": "echo", "args": ["once"]}));
+    is(&closed.order(&new).await.unwrap_err(), RefusalCode::Forbidden, "`allow.commands`");
+}
+
+#[tokio::test]
 async fn paths_are_held_to_the_policy() {
     let folder = tempfile::tempdir().unwrap();
     let allowed = folder.path().join("allowed");
