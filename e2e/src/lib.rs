@@ -28,5 +28,5 @@ pub mod wait;
 pub mod world;
 
 pub use cli::{Bead, BeadsCli, Kind, NewBead, Workspace};
-pub use wait::until;
+pub use wait::{until, until_seldom};
 pub use world::World;

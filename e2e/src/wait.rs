@@ -6,6 +6,8 @@ use crate::programs;
 
 /// How often a condition is looked at.
 const PAUSE: Duration = Duration::from_millis(40);
+/// How often one is looked at that costs something.
+const SELDOM: Duration = Duration::from_millis(300);
 
 /// Waits until `look` gives something.
 ///
@@ -13,7 +15,22 @@ const PAUSE: Duration = Duration::from_millis(40);
 ///
 /// # Panics
 /// When the deadline passes; the text says what was waited for.
-pub async fn until<T>(
+pub async fn until<T>(what: &str, deadline: Duration, look: impl AsyncFnMut() -> Option<T>) -> T {
+    until_every(PAUSE, what, deadline, look).await
+}
+
+/// Like [`until`], for what costs something to look at: a question that makes the coordinator run
+/// the Beads CLI, or a command of it.
+pub async fn until_seldom<T>(
+    what: &str,
+    deadline: Duration,
+    look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    until_every(SELDOM, what, deadline, look).await
+}
+
+async fn until_every<T>(
+    pause: Duration,
     what: &str,
     deadline: Duration,
     mut look: impl AsyncFnMut() -> Option<T>,
@@ -25,23 +42,6 @@ pub async fn until<T>(
             return seen;
         }
         assert!(start.elapsed() < deadline, "waited {deadline:?} in vain until {what}");
-        tokio::time::sleep(PAUSE).await;
-    }
-}
-
-/// Looks again and again for as long as `during`, and panics as soon as `look` finds something.
-///
-/// For what must not happen: nothing can be waited for then, only time can pass.
-pub async fn never<T: std::fmt::Debug>(
-    what: &str,
-    during: Duration,
-    mut look: impl AsyncFnMut() -> Option<T>,
-) {
-    let start = Instant::now();
-    while start.elapsed() < during {
-        if let Some(seen) = look().await {
-            panic!("{what}, which must not happen: {seen:?}");
-        }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }

@@ -21,7 +21,7 @@ use crate::child::{Daemon, Spec};
 use crate::cli::{Bead, BeadsCli, Kind, NewBead, Workspace};
 use crate::command::{self, Answer};
 use crate::http::{self, Asked};
-use crate::{ports, programs, sweep, until};
+use crate::{ports, programs, sweep, until, until_seldom};
 
 /// How long anything may take on a slow, busy machine before a test gives up.
 pub const LONG: Duration = Duration::from_secs(90);
@@ -290,19 +290,19 @@ impl World {
     /// Waits until the last attempt of a bead is settled, and returns the bead.
     pub async fn settled(&self, id: &str) -> Bead {
         let what = format!("the last attempt of {id} is settled");
-        let last = until(&what, LONG, async || {
+        until_seldom(&what, LONG, async || {
             let view = self.ygg().why(id).await.ok()?;
-            view.attempts.last().filter(|attempt| attempt.stage == Stage::Settled).cloned()
+            let last = view.attempts.last()?;
+            (last.stage == Stage::Settled).then_some(())
         })
         .await;
-        drop(last);
         self.show(id).await
     }
 
     /// Waits until the bead has the status, and returns it.
     pub async fn reaches(&self, id: &str, status: &str) -> Bead {
         let what = format!("{id} is {status}");
-        until(&what, LONG, async || {
+        until_seldom(&what, LONG, async || {
             let bead = self.beads.show(id).await.ok()?;
             (bead.status == status).then_some(bead)
         })
@@ -315,7 +315,7 @@ impl World {
         let what = format!("`{code}` is why {id} is where it is");
         let found = tokio::time::timeout(
             LONG,
-            until(&what, LONG * 2, async || match self.ygg().why(id).await {
+            until_seldom(&what, LONG * 2, async || match self.ygg().why(id).await {
                 Ok(view) if view.reason.code == code => Some(view),
                 Ok(view) => {
                     last = format!("{}: {}", view.reason.code, view.reason.text);
@@ -334,7 +334,7 @@ impl World {
     /// Waits until an attempt of the bead runs on its executor.
     pub async fn running(&self, id: &str) -> AttemptSummary {
         let what = format!("{id} runs");
-        until(&what, LONG, async || {
+        until_seldom(&what, LONG, async || {
             let view = self.ygg().why(id).await.ok()?;
             view.attempts.last().filter(|attempt| attempt.stage == Stage::Running).cloned()
         })

@@ -109,7 +109,7 @@ async fn a_huge_description_is_no_error(world: World) {
 async fn control_characters_are_not_written_back(world: World) {
     let world = homelab(world).await;
 
-    let order = json!({"text": "\u{1b}[31mred\u{1b}[0m \u{7}bell"});
+    let order = json!({"text": r"\033[31mred\033[0m \007bell"});
     let id = world.create(NewBead::task("fail", order)).await;
     let bead = world.settled(&id).await;
 
@@ -123,20 +123,27 @@ async fn a_bead_that_breaks_the_listing_stops_nothing(world: World) {
     let good = world.create(echo("before")).await;
     world.settled(&good).await;
 
-    let poison = match world.beads.cli.kind {
-        // One control character in the metadata, and bd cannot print any listing any more.
-        Kind::Bd => poison_metadata(&world).await,
-        // A file without its head does the same to mb.
-        Kind::Mb => poison_file(&world),
+    let ygg = world.ygg();
+    let poison = async {
+        match world.beads.cli.kind {
+            // One control character in the metadata, and bd cannot print any listing any more.
+            Kind::Bd => poison_metadata(&world).await,
+            // A file without its head does the same to mb.
+            Kind::Mb => poison_file(&world),
+        }
     };
+    let named = until("health names a bead", LONG, async || {
+        let health = ygg.health().await.ok()?;
+        (health.status == Health::Degraded).then(|| health.reasons.join("\n"))
+    });
+    let (poison, named) = tokio::join!(poison, named);
 
+    assert!(named.contains(&poison), "`{poison}` is missing in: {named}");
     goes_on(&world).await;
-    until("health names the bead", LONG, async || {
-        let health = world.ygg().health().await.ok()?;
-        let named = health.reasons.iter().any(|reason| reason.contains(&poison));
-        (health.status == Health::Degraded && named).then_some(())
-    })
-    .await;
+    if world.beads.cli.kind == Kind::Bd {
+        let blocked = world.beads.run(&["list", "--status", "blocked"]).await.unwrap();
+        assert!(blocked.stdout.contains(&poison), "{}", blocked.stdout);
+    }
 }
 
 async fn poison_metadata(world: &World) -> String {

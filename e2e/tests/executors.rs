@@ -154,20 +154,22 @@ async fn an_address_for_all_without_a_token_is_refused() {
 
     let text = format!("{error:#}");
     assert!(text.contains("exit 78"), "{text}");
-    assert!(text.contains("--token-file"), "{text}");
+    assert!(text.contains("token") && text.contains("--host"), "{text}");
 }
 
 #[tokio::test]
 async fn a_check_says_whether_the_settings_are_good() {
     let Some(world) = world("a_check_says_whether_the_settings_are_good").await else { return };
     world.write("policy.yaml", "allow:\n  commandz: [ls]\n");
-    let good = world.text_path("routing.yaml");
     let bad = world.text_path("policy.yaml");
-    world.write_routing().unwrap();
 
     let executor = world.once("test-executor", &["--check"]).await;
     let policy = world.once("test-executor", &["--check", "--policy", &bad]).await;
-    let coordinator = world.once("yggdrasil-coordinator", &["--check", "--routing", &good]).await;
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../routing.yaml");
+    let workspace = world.beads.folder.to_str().unwrap();
+    let bd = world.beads.cli.program.to_str().unwrap();
+    let given = ["--check", "--routing", shipped, "--beads-dir", workspace, "--bd", bd];
+    let coordinator = world.once("yggdrasil-coordinator", &given).await;
 
     assert_eq!(executor.code, Some(0), "{}", executor.stderr);
     assert_eq!(policy.code, Some(78), "{}", policy.stderr);

@@ -99,7 +99,7 @@ impl Task<TestExecutor> for HoldAgain {
     }
 }
 
-/// Prints a text and fails with an exit code.
+/// Prints a text, with its escapes such as `\\033` made real, and fails with an exit code.
 #[derive(Deserialize, JsonSchema)]
 struct Fail {
     #[serde(default = "something_broke")]
@@ -120,7 +120,7 @@ impl Task<TestExecutor> for Fail {
     const TYPE: &'static str = "fail";
 
     async fn run(self, _: &TestExecutor, cx: &Context) -> TaskResult {
-        let script = r#"printf '%s\n' "$1"; exit "$2""#;
+        let script = r#"printf '%b\n' "$1"; exit "$2""#;
         cx.run_command("sh").args(["-c", script, "sh", &self.text, &self.code.to_string()]).await
     }
 }

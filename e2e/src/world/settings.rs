@@ -78,6 +78,9 @@ impl Display for Routing {
         };
         let executors: Vec<String> =
             self.executors.iter().map(|(name, url)| format!("{name}: {url}")).collect();
+        if executors.is_empty() {
+            writeln!(f, "executors: {{}}")?;
+        }
         section(f, "executors", &executors)?;
         section(f, "routes", &self.routes)?;
         if let Some(name) = &self.default {

@@ -164,6 +164,7 @@ async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<bool> {
     ] {
         world.routing.route(route);
     }
+    world.routing.retry("backoff: { first: 1s, factor: 1, max: 1s }");
     world.coordinator(&[]).await?;
     screen.say(&format!(
         "The coordinator listens on {}; now the beads are written.",
@@ -194,7 +195,6 @@ async fn write(
         }
         let id = world.beads.create(&bead).await?;
         rows.push(Row::new(step, id));
-        rows::refresh(&mut rows, &world.ygg()).await?;
         screen.show(&rows);
     }
     let all = world.beads.all().await?;

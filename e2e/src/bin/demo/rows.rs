@@ -29,7 +29,7 @@ pub(crate) struct Row {
     /// When `create` had ended.
     pub(crate) created: Timestamp,
     pub(crate) state: State,
-    /// When its last attempt started.
+    /// When it first started.
     pub(crate) started: Option<Timestamp>,
     /// When the coordinator was last asked about this bead alone.
     asked: Option<Instant>,
@@ -58,9 +58,11 @@ impl Row {
         matches!(self.state, State::Ended(..))
     }
 
-    fn may_ask(&self) -> bool {
+    /// Whether to ask about this bead alone; `is_free` when all that it waits for has ended.
+    fn may_ask(&self, is_free: bool) -> bool {
         let was_active = matches!(self.state, State::Runs(_));
-        was_active || self.asked.is_none_or(|asked| asked.elapsed() > PATIENCE)
+        let patience = if is_free { PATIENCE } else { 10 * PATIENCE };
+        was_active || self.asked.is_none_or(|asked| asked.elapsed() > patience)
     }
 
     /// Returns the text for people of where it stands.
@@ -96,21 +98,23 @@ impl Row {
 pub(crate) async fn refresh(rows: &mut [Row], ygg: &Asked) -> anyhow::Result<bool> {
     let plan = ygg.plan().await?;
     let mut changed = false;
+    let ended: Vec<_> = rows.iter().filter(|row| row.has_ended()).map(|row| row.step.key).collect();
     for row in rows.iter_mut().filter(|row| !row.step.task.is_empty() && !row.has_ended()) {
+        let is_free = row.step.after.iter().all(|key| ended.contains(key));
         let state = match seen(&plan, &row.id) {
             Some(state) => state,
             // Neither planned nor running: it has ended, or waits for another bead.
-            None if row.may_ask() => {
+            None if row.may_ask(is_free) => {
                 row.asked = Some(Instant::now());
-                last(&ygg.why(&row.id).await?)
+                let view = ygg.why(&row.id).await?;
+                let first = view.attempts.iter().find_map(|attempt| attempt.started);
+                row.started = first.or(row.started);
+                last(&view)
             }
             None => continue,
         };
         if let Some(attempt) = plan.attempts.iter().find(|attempt| attempt.bead == row.id) {
-            row.started = attempt.started.or(row.started);
-        }
-        if let State::Ended(attempt, _) = &state {
-            row.started = attempt.started.or(row.started);
+            row.started = row.started.or(attempt.started);
         }
         changed |= state != row.state;
         row.state = state;
@@ -138,7 +142,8 @@ fn seen(plan: &PlanView, id: &str) -> Option<State> {
 
 fn last(view: &BeadView) -> State {
     match view.attempts.last() {
-        Some(attempt) if attempt.stage == Where::Settled => {
+        // The status is there when the bead itself was looked at: not while a retry is due.
+        Some(attempt) if matches!(view.status.as_deref(), Some("closed" | "blocked")) => {
             let why = attempt.error.clone().unwrap_or_else(|| view.reason.text.clone());
             State::Ended(Box::new(attempt.clone()), why)
         }
