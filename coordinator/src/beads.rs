@@ -4,11 +4,11 @@
 //! design case, and `mb` (minibeads), for trying out. How they differ stands in one table,
 //! [`Dialect`], filled by asking the program.
 //!
-//! - [`bead`], [`parse`]: what a program printed, as beads.
-//! - [`command`], [`clean`]: what is asked of it, and what may stand in the question.
-//! - [`door`]: one command at a time; [`classify`], [`error`]: what an answer means.
-//! - [`workspace`], [`dialect`]: which store and which program; [`signal`]: was anything written?
-//! - [`read`], [`claim`], [`proof`], [`settle`], [`ending`], [`result`], [`mend`]: what the coordinator does.
+//! - `bead`, `parse`: what a program printed, as beads.
+//! - `command`, `clean`: what is asked of it, and what may stand in the question.
+//! - `door`: one command at a time; `classify`, `error`: what an answer means.
+//! - `workspace`, `dialect`: which store and which program; `signal`: was anything written?
+//! - `read`, `claim`, `proof`, `settle`, `ending`, `result`, `mend`: what the coordinator does.
 //!
 //! Rules that hold everywhere here: exit 0 proves nothing, the bead that was printed does; after
 //! an error the bead is read, then decided; an id is never empty and never cut short; no text of
@@ -123,7 +123,8 @@ impl Beads {
         store.workspace().clone_into(&mut start.folder);
         start.env = env;
         start.may_be_ended = dialect.may_be_ended;
-        let server = settings.passthrough.keys().any(|name| name == "BEADS_DOLT_SERVER_MODE");
+        let server = settings.passthrough.get(OsStr::new("BEADS_DOLT_SERVER_MODE"));
+        let server = server.is_some_and(|mode| mode != "0" && mode != "false");
         let signal = Signal::of(&store, server);
         let door = Door::open(start, Words { dialect, actor }, store.clone());
         let (turn, live) = (Mutex::default(), Live::default());
@@ -251,13 +252,14 @@ async fn ask(start: &Start) -> Result<Dialect, BeadsError> {
     Dialect::new(program, version, &Help::default())?;
     let update = text(&start.ask(&["update", "--help"]).await?.stdout);
     let close = text(&start.ask(&["close", "--help"]).await?.stdout);
-    // Only a version with guards has it; the others would print all their commands.
-    let unclaim = if update.contains("--if-assignee") {
-        text(&start.ask(&["unclaim", "--help"]).await?.stdout)
-    } else {
-        String::new()
-    };
-    Dialect::new(program, version, &Help { update: &update, close: &close, unclaim: &unclaim })
+    // Only a version with guards has these; the others would print all their commands.
+    let (mut unclaim, mut heartbeat) = (String::new(), String::new());
+    if update.contains("--if-assignee") {
+        unclaim = text(&start.ask(&["unclaim", "--help"]).await?.stdout);
+        heartbeat = text(&start.ask(&["heartbeat", "--help"]).await?.stdout);
+    }
+    let help = Help { update: &update, close: &close, unclaim: &unclaim, heartbeat: &heartbeat };
+    Dialect::new(program, version, &help)
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@
 
 #[cfg(test)]
 mod beads {
-    mod cli;
     mod claiming;
+    mod cli;
     mod contract;
     mod ending;
     mod fake;
     mod minibeads;
     mod queue;
     mod reading;
+    mod results;
     mod start;
 }

@@ -4,7 +4,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::bead::{Bead, BeadId, Status};
-use super::command::{Change, Held};
+use super::command::{Change, Held, Words};
 use super::error::{BeadsError, BeadsTrouble};
 use super::proof::{Claim, our_labels};
 use super::{ATTEMPT_LABEL, Beads};
@@ -207,6 +207,17 @@ impl Beads {
             Standing::Closed => Adoption::NotOurs { why: "it is closed".to_owned() },
             Standing::Elsewhere(why) => Adoption::NotOurs { why },
         })
+    }
+
+    /// Renews the lease of a running attempt, where a claim is one ([`Dialect::leases`]): about
+    /// every 90 s. An error says nothing about the claim; settling finds out.
+    ///
+    /// [`Dialect::leases`]: super::Dialect::leases
+    pub async fn renew(&self, claim: &Claim) -> Result<(), BeadsError> {
+        if self.dialect().leases {
+            self.door().run(Words::heartbeat(claim.bead())).await?;
+        }
+        Ok(())
     }
 
     /// Goes on with a bead that we had blocked: in progress again, ours, its label taken off.

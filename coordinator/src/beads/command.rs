@@ -249,6 +249,11 @@ impl Words {
         self.update(id, &change)
     }
 
+    /// Renews the lease of a claim.
+    pub(super) fn heartbeat(id: &BeadId) -> Call {
+        Call::about("heartbeat", id)
+    }
+
     pub(super) fn close(&self, id: &BeadId, reason: &str) -> Call {
         let call = Call::about("close", id);
         if self.dialect.reason_file {

@@ -81,6 +81,8 @@ pub struct Dialect {
     pub guards: bool,
     /// There is an `unclaim`.
     pub unclaim: bool,
+    /// A claim is a lease that must be renewed, or anybody's `reclaim` may take the bead.
+    pub leases: bool,
     /// A command may be ended when it hangs; else ending it loses a bead.
     pub may_be_ended: bool,
     /// The store survives a kill and two writers at once.
@@ -139,6 +141,7 @@ impl Dialect {
             size_limit: (version < BIG_BEADS).then_some(SIZE_LIMIT),
             guards: help.update.contains("--if-assignee") && help.update.contains("--if-status"),
             unclaim: help.unclaim.contains("--if-assignee"),
+            leases: help.heartbeat.contains("heartbeat"),
             may_be_ended: true,
             for_keeps: true,
         })
@@ -159,6 +162,7 @@ impl Dialect {
             size_limit: None,
             guards: false,
             unclaim: false,
+            leases: false,
             may_be_ended: false,
             for_keeps: false,
         }
@@ -186,6 +190,8 @@ pub(super) struct Help<'a> {
     pub(super) close: &'a str,
     /// `unclaim --help`.
     pub(super) unclaim: &'a str,
+    /// `heartbeat --help`.
+    pub(super) heartbeat: &'a str,
 }
 
 /// The beginning of an answer, for an error.
@@ -241,19 +247,21 @@ mod tests {
 
     #[test]
     fn each_version_gets_its_row() {
-        let old = bd("1.0.3", &Help { update: UPDATE, close: "--reason string", unclaim: "" });
-        let now = bd("1.0.5", &Help { update: UPDATE, close: CLOSE, unclaim: "" });
+        let old =
+            bd("1.0.3", &Help { update: UPDATE, close: "--reason string", ..Help::default() });
+        let now = bd("1.0.5", &Help { update: UPDATE, close: CLOSE, ..Help::default() });
         let new = bd(
             "1.3.1",
             &Help {
                 update: "--if-assignee string --if-status string",
                 close: CLOSE,
                 unclaim: "--if-assignee string",
+                heartbeat: "bd heartbeat [id...] [flags]",
             },
         );
 
         let row = |d: Dialect| {
-            (d.reason_file, d.claim_checks_status, d.size_limit.is_some(), d.guards, d.unclaim)
+            (d.reason_file, d.claim_checks_status, d.size_limit.is_some(), d.guards, d.leases)
         };
         assert_eq!(row(old.unwrap()), (false, false, true, false, false));
         assert_eq!(row(now.unwrap()), (true, true, false, false, false));

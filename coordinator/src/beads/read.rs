@@ -171,10 +171,28 @@ impl Beads {
                     let (left, right) = group.split_at(group.len() / 2);
                     groups.extend([left.to_vec(), right.to_vec()]);
                 }
+                (Err(BeadsError::UnknownFlag { .. }), _) => {
+                    for id in &group {
+                        self.read_alone(id, &mut answers).await?;
+                    }
+                }
                 (Err(error), _) => return Err(error),
             }
         }
         Ok(answers)
+    }
+
+    /// The slow way, for a version that lists no ids.
+    async fn read_alone(&self, id: &BeadId, answers: &mut Answers) -> Result<(), BeadsError> {
+        match self.door().run(Words::show(id)).await {
+            Ok(said) => answers.said.push(said),
+            Err(BeadsError::NotFound { .. }) => {}
+            Err(BeadsError::Poisoned { text: error }) => {
+                answers.poisoned.push(Poisoned { id: id.clone(), error });
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 

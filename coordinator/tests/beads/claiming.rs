@@ -307,6 +307,21 @@ async fn a_lost_attempt_goes_on_with_its_bead() {
 }
 
 #[tokio::test]
+async fn a_lease_is_renewed_where_a_claim_is_one() {
+    let (Some(mut new), Some(mut now)) = (Fake::new_with_guards(), Fake::now()) else { return };
+    new.on(&CLAIM, Reply::json(&json!([taken("hl-1", ATTEMPT)])));
+    new.on(&["heartbeat"], Reply::text("{}\n"));
+    now.on(&CLAIM, Reply::json(&json!([taken("hl-1", ATTEMPT)])));
+    let (leasing, plain) = (new.open().await, now.open().await);
+
+    leasing.renew(&claim(&leasing).await).await.unwrap();
+    plain.renew(&claim(&plain).await).await.unwrap();
+
+    assert_eq!(new.lines()[1], format!("heartbeat hl-1 --actor={ME} --json"));
+    assert_eq!(now.lines().len(), 1);
+}
+
+#[tokio::test]
 async fn a_person_keeps_a_bead_that_was_taken_before_it_was_resumed() {
     let Some(mut fake) = Fake::now() else { return };
     fake.on(&CLAIM, Reply::json(&json!([taken("hl-1", ATTEMPT)])));

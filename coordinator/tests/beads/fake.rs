@@ -137,8 +137,12 @@ impl Fake {
     /// `bd` 1.3.1.
     pub(crate) fn new_with_guards() -> Option<Self> {
         let guards = "--if-assignee string\n--if-status string";
-        let help =
-            [("update", guards), ("close", "--reason-file string"), ("unclaim", "--if-assignee s")];
+        let help = [
+            ("update", guards),
+            ("close", "--reason-file string"),
+            ("unclaim", "--if-assignee s"),
+            ("heartbeat", "bd heartbeat"),
+        ];
         Self::bd("1.3.1", &help)
     }
 

@@ -123,6 +123,24 @@ async fn one_poisoned_bead_hides_no_other() {
 }
 
 #[tokio::test]
+async fn where_ids_cannot_be_listed_each_bead_is_read_alone() {
+    let Some(mut fake) = Fake::now() else { return };
+    let poisoned = Reply::recorded("bd-1.0.5/poison-control-char-ready");
+    fake.on(&["ready", "--json"], poisoned.clone());
+    fake.on(&["ready"], Reply::text("○ hl-1 ● P2 a\n○ hl-2 ● P2 b\n○ hl-3 ● P2 c\n"));
+    fake.on(&["list"], Reply::error(1, "Error: unknown flag: --id\nUsage:\n"));
+    fake.on(&["show", "hl-1"], Reply::json(&json!([bead("hl-1", &json!({}))])));
+    fake.on(&["show", "hl-2"], poisoned);
+    fake.on(&["show", "hl-3"], Reply::recorded("bd-1.0.5/show-not-found"));
+    let beads = fake.open().await;
+
+    let listing = beads.ready(|bead| Some(bead.id.to_string())).await.unwrap();
+
+    assert_eq!(names(&listing), ["hl-1"]);
+    assert_eq!(listing.poisoned[0].id, id("hl-2"));
+}
+
+#[tokio::test]
 async fn a_poisoned_bead_is_blocked_in_text_and_that_is_verified() {
     let Some(mut fake) = Fake::now() else { return };
     fake.on(&["update"], Reply::text("✓ Updated issue: hl-1 — x\n"));

@@ -17,6 +17,7 @@ fn bd_new() -> Words {
         update: "--if-assignee --if-status",
         close: "--reason-file",
         unclaim: "--if-assignee",
+        heartbeat: "bd heartbeat",
     };
     bd(Version(1, 3, 1), &help)
 }
