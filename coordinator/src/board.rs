@@ -196,6 +196,19 @@ impl Board {
         (active, u32::try_from(inner.starts.len()).unwrap_or(u32::MAX))
     }
 
+    /// Whether lines are about to write beads.
+    pub fn is_writing(&self) -> bool {
+        use crate::ledger::Stage;
+        let inner = self.lock();
+        !inner.reserved.is_empty()
+            || inner.active.values().any(|attempt| match attempt.stage {
+                Stage::Recorded | Stage::Claimed | Stage::Ended => true,
+                Stage::Offered | Stage::Running | Stage::Lost | Stage::Settled | Stage::Dropped => {
+                    false
+                }
+            })
+    }
+
     /// Notes a bead that we shall reopen.
     pub fn hold(&self, held: Held) {
         self.lock().held.insert(held.bead.clone(), held);

@@ -14,42 +14,40 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use crate::app::{App, Ask};
-use crate::beads::{Adoption, Bead, Beads, BeadsError, Block, Listing};
-use crate::board::{Held, Planned, Source};
+use crate::beads::{Bead, Beads, BeadsError, Listing};
+use crate::board::{Planned, Source};
 use crate::dispatch::{self, Todo, Work};
 use crate::fleet::Condition;
-use crate::ledger::{Hold, Stage};
+use crate::ledger::Stage;
 use crate::order::{self, Read};
-use crate::plan::{self, Active, BrokenOrder, Decision, Intake, Listed, Plan, Reason, Snapshot};
+use crate::plan::{self, Active, BrokenOrder, Decision, Intake, Listed, Reason, Snapshot};
 use crate::routing::ExecutorName;
-use crate::settle::Class;
+
+mod earlier;
+mod looks;
+mod when;
+
+use looks::Looks;
+use when::When;
 
 /// Between two looks at the change signal; one small read each.
 const TICK: Duration = Duration::from_millis(100);
-/// A write is over when nothing has moved for this long.
-const QUIET: Duration = Duration::from_millis(200);
-/// A store that never comes to rest is listed all the same.
-const RESTLESS: Duration = Duration::from_millis(800);
-/// Between two listings.
-const LEAST: Duration = Duration::from_millis(500);
-/// Between two listings while more is known ready than can start.
-const LEAST_WITH_BACKLOG: Duration = Duration::from_secs(5);
-/// Between two listings while they fail.
-const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Between two tries to reopen a bead that could not be reopened.
 const REOPEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// Lists, plans and begins, until the coordinator stops.
 pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
     let Some(beads) = open_door(&app).await else { return };
-    take_up_again(&app, &beads).await;
+    earlier::take_up_holds(&app).await;
     let mut when = When::new();
+    let looks = Arc::new(Looks::default());
+    let mut is_first = true;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = app.shutdown.draining.cancelled() => return,
-            Some(ask) = asks.recv() => answer(&app, &beads, ask),
+            Some(ask) = asks.recv() => answer(&app, &beads, &looks, ask),
             () = app.nudge.notified() => when.nudged = true,
             () = app.board.changed.notified() => when.plan_is_due = true,
             _ = tick.tick() => when.look(beads.signal().read()),
@@ -57,7 +55,7 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
         if when.moments(&app) {
             check_ledger(&app);
         }
-        if when.is_due() {
+        if when.is_due(app.board.is_writing()) {
             when.listing_begins(beads.signal().read());
             let listed = list(&app, &beads).await;
             when.listing_ended(listed);
@@ -68,6 +66,11 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
             when.planned(&plan);
             begin(&app, &plan);
             reopen_what_may(&app, &mut when);
+        }
+        if std::mem::take(&mut is_first) {
+            // Beside the loop: what is ready comes first.
+            let (app, beads) = (Arc::clone(&app), beads.clone());
+            app.shutdown.clone().spawn(async move { earlier::take_up_strays(&app, &beads).await });
         }
     }
 }
@@ -92,101 +95,6 @@ async fn open_door(app: &Arc<App>) -> Option<Beads> {
     }
 }
 
-/// Goes on with what earlier lives of a coordinator began, ours and others'.
-async fn take_up_again(app: &Arc<App>, beads: &Beads) {
-    match app.ledger.held().await {
-        Ok(held) => {
-            for attempt in held {
-                if let Some(hold) = attempt.hold.clone() {
-                    app.board.hold(Held {
-                        bead: attempt.bead.clone(),
-                        title: attempt.title.clone(),
-                        hold,
-                        attempt: Some(attempt),
-                    });
-                }
-            }
-        }
-        Err(error) => app.board.trouble(Source::Ledger, error.to_string()),
-    }
-    match beads.labelled_blocked(Class::Waiting.label()).await {
-        Ok(waiting) => {
-            for bead in waiting {
-                if app.board.held_of(&bead.id).is_none() {
-                    app.board.hold(foreign_hold(app, bead));
-                }
-            }
-        }
-        Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
-    }
-    match beads.mine().await {
-        Ok(mine) => {
-            for bead in mine {
-                settle_stray(app, beads, &bead).await;
-            }
-        }
-        Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
-    }
-}
-
-/// A bead that is claimed under our name, and that no open attempt of the ledger accounts for.
-async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) {
-    let Some(attempt) = bead.attempt() else { return };
-    if app.board.active_of(&bead.id).is_some() {
-        return;
-    }
-    let known = match app.ledger.attempt(attempt).await {
-        Ok(known) => known,
-        Err(error) => return app.board.trouble(Source::Ledger, error.to_string()),
-    };
-    let claim = match beads.adopt(&bead.id, attempt).await {
-        Ok(Adoption::Ours(claim, _)) => claim,
-        Ok(Adoption::NotOurs { .. } | Adoption::Gone) => return,
-        Err(error) => return app.board.trouble(Source::Beads, trouble_text(&error)),
-    };
-    let written = match known {
-        // Given back in the ledger, and the write was lost on the way.
-        Some(known) if known.stage == Stage::Dropped => beads.release(claim).await,
-        Some(_) => return,
-        // A ledger from a backup: nobody knows whether it runs.
-        None => {
-            let note = format!(
-                "claimed under this coordinator's name, but its ledger does not know attempt \
-                 {attempt}: make sure that it does not run any more, then set the status to open \
-                 and clear the assignee"
-            );
-            let block = Block { label: Class::Lost.label(), note, metadata: Vec::new() };
-            beads.block(claim, &block).await
-        }
-    };
-    match written {
-        Ok(()) => info!("{} was claimed and forgotten: settled", bead.id),
-        Err(unsettled) => app.board.trouble(Source::Beads, trouble_text(&unsettled.error)),
-    }
-}
-
-/// A bead that the coordinator of another ledger would have reopened.
-fn foreign_hold(app: &App, bead: Bead) -> Held {
-    let retry_at = bead.metadata.get("retry_at").and_then(|at| at.as_str());
-    let executors = match order::read(&bead) {
-        Read::Order(order) => match order.executor.as_deref().map(|name| app.routing.named(name)) {
-            Some(named) => named.cloned().into_iter().collect(),
-            None => app.routing.route(&order.task_type).unwrap_or_default().to_vec(),
-        },
-        Read::NotOurs | Read::Broken { .. } => Vec::new(),
-    };
-    Held {
-        hold: Hold {
-            not_before: retry_at.and_then(|at| at.parse().ok()).unwrap_or(app.started),
-            executors,
-            label: Class::Waiting.label().to_owned(),
-        },
-        bead: bead.id,
-        title: bead.title,
-        attempt: None,
-    }
-}
-
 /// Finds out whether the ledger works again, when no line is there to notice.
 fn check_ledger(app: &Arc<App>) {
     let app = Arc::clone(app);
@@ -198,11 +106,20 @@ fn check_ledger(app: &Arc<App>) {
 }
 
 /// Shows one bead to whoever asked, beside the loop.
-fn answer(app: &Arc<App>, beads: &Beads, ask: Ask) {
-    let beads = beads.clone();
-    app.shutdown.spawn(async move {
+fn answer(app: &Arc<App>, beads: &Beads, looks: &Arc<Looks>, ask: Ask) {
+    let signal = beads.signal().read();
+    if let Some(known) = looks.still_true(&ask.bead, signal.as_deref()) {
         // Whoever asked may have gone; then nobody misses the answer.
-        drop(ask.answer.send(beads.show(&ask.bead).await));
+        drop(ask.answer.send(Ok(Some(known))));
+        return;
+    }
+    let (beads, looks) = (beads.clone(), Arc::clone(looks));
+    app.shutdown.spawn(async move {
+        let shown = beads.show(&ask.bead).await;
+        if let Ok(Some(bead)) = &shown {
+            looks.keep(ask.bead, signal, bead.clone());
+        }
+        drop(ask.answer.send(shown));
     });
 }
 
@@ -369,117 +286,5 @@ pub fn trouble_text(error: &BeadsError) -> String {
     match error.remedy() {
         Some(remedy) => format!("{text} ({remedy})"),
         None => text,
-    }
-}
-
-/// When the next listing and the next plan are due.
-#[expect(clippy::struct_excessive_bools, reason = "five events that come and go by themselves")]
-#[derive(Debug)]
-struct When {
-    plan_is_due: bool,
-    plan_at: Option<Timestamp>,
-    has_backlog: bool,
-    /// What the change signal said before the last listing.
-    known: Option<Vec<u8>>,
-    /// What it said at the last look, and since when.
-    seen: Option<Vec<u8>>,
-    seen_since: Instant,
-    /// Since when it says something that no listing knows.
-    changed_since: Option<Instant>,
-    last_begun: Option<Instant>,
-    /// The interval is over, or a moment has come.
-    asked: bool,
-    /// Somebody wants a listing now.
-    nudged: bool,
-    /// The last listing did not work.
-    failed: bool,
-    ledger_tried: Option<Instant>,
-}
-
-impl When {
-    fn new() -> Self {
-        Self {
-            plan_is_due: true,
-            plan_at: None,
-            has_backlog: false,
-            known: None,
-            seen: None,
-            seen_since: Instant::now(),
-            changed_since: None,
-            last_begun: None,
-            asked: true,
-            nudged: false,
-            failed: false,
-            ledger_tried: None,
-        }
-    }
-
-    /// Takes note of the change signal.
-    fn look(&mut self, signal: Option<Vec<u8>>) {
-        if signal != self.seen {
-            self.seen = signal;
-            self.seen_since = Instant::now();
-        }
-        if self.seen.is_none() || self.seen == self.known {
-            self.changed_since = None;
-        } else if self.changed_since.is_none() {
-            self.changed_since = Some(Instant::now());
-        }
-    }
-
-    /// Takes note of moments that come without an event; whether the ledger should be tried.
-    fn moments(&mut self, app: &App) -> bool {
-        let now = Timestamp::now();
-        let interval =
-            if self.failed { app.poll_interval.min(AFTER_FAILURE) } else { app.poll_interval };
-        if self.last_begun.is_none_or(|at| at.elapsed() >= interval)
-            || app.board.moment_has_come(now)
-        {
-            self.asked = true;
-        }
-        if self.plan_at.is_some_and(|at| at <= now) {
-            self.plan_at = None;
-            self.plan_is_due = true;
-        }
-        let try_ledger = app.board.has_trouble(&Source::Ledger)
-            && self.ledger_tried.is_none_or(|at| at.elapsed() >= AFTER_FAILURE);
-        if try_ledger {
-            self.ledger_tried = Some(Instant::now());
-        }
-        try_ledger
-    }
-
-    fn is_due(&self) -> bool {
-        let settled = self
-            .changed_since
-            .is_some_and(|since| self.seen_since.elapsed() >= QUIET || since.elapsed() >= RESTLESS);
-        let patient = self.has_backlog && !self.nudged;
-        let least = if patient { LEAST_WITH_BACKLOG } else { LEAST };
-        (self.nudged || self.asked || settled)
-            && self.last_begun.is_none_or(|at| at.elapsed() >= least)
-    }
-
-    fn listing_begins(&mut self, signal: Option<Vec<u8>>) {
-        self.known.clone_from(&signal);
-        self.seen = signal;
-        self.changed_since = None;
-        self.last_begun = Some(Instant::now());
-        self.asked = false;
-        self.nudged = false;
-    }
-
-    fn listing_ended(&mut self, worked: bool) {
-        self.failed = !worked;
-        self.plan_is_due = true;
-    }
-
-    fn planned(&mut self, planned: &Planned) {
-        let plan: &Plan = &planned.plan;
-        self.has_backlog = plan.has_backlog();
-        self.plan_at = plan.wake_at;
-    }
-
-    fn plan_at(&mut self, at: Timestamp) {
-        self.plan_at = Some(self.plan_at.map_or(at, |known| known.min(at)));
     }
 }

@@ -4,7 +4,7 @@
 //! back, and last what Beads itself says of the bead.
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use jiff::Timestamp;
 use protocol::coordinator::Reason;

@@ -9,7 +9,7 @@ fn now() -> Timestamp {
 }
 
 /// An open bead with a task type.
-fn bead(change: impl FnOnce(&mut Bead)) -> Bead {
+pub(crate) fn bead(change: impl FnOnce(&mut Bead)) -> Bead {
     let mut bead = Bead {
         id: "hl-1".parse().unwrap(),
         title: "x".to_owned(),
