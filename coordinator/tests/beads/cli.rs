@@ -30,10 +30,10 @@ pub(crate) fn found(name: &'static str) -> Vec<Cli> {
     let more = std::env::var_os("YGG_TEST_BD_PATH").unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut programs: Vec<PathBuf> = Vec::new();
-    for folder in std::env::split_paths(&more).chain(std::env::split_paths(&path)) {
-        // A relative folder counts from wherever the test happens to run.
-        let here = Some(folder.as_os_str()).filter(|_| folder.is_absolute());
-        let program = daemon::process::find_program(name.as_ref(), here.or(Some("".as_ref())));
+    let folders = std::env::split_paths(&more).chain(std::env::split_paths(&path));
+    // A relative folder counts from wherever the test happens to run.
+    for folder in folders.filter(|folder| folder.is_absolute()) {
+        let program = daemon::process::find_program(name.as_ref(), Some(folder.as_os_str()));
         if let Some(program) = program.and_then(|program| program.canonicalize().ok())
             && !programs.contains(&program)
         {

@@ -106,7 +106,7 @@ pub(super) async fn one_of_many_claimers_wins(world: World) {
 }
 
 pub(super) async fn many_beads_go_through(world: World) {
-    let count = if world.is_bd() { 20 } else { 200 };
+    let count = if world.is_bd() { 20 } else { 100 };
     let beads = world.open().await;
     let mut ids = Vec::new();
     if world.is_bd() {
