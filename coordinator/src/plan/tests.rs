@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::Map;
 
 use super::*;
+use crate::fleet::Condition;
 use crate::fleet::TaskFacts;
 use crate::routing::parse;
 
