@@ -1,0 +1,128 @@
+//! Which executors could do a task type, found once per plan.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::{Decision, Planner, Wait};
+use crate::fleet::{Condition, ExecutorState};
+use crate::order::Order;
+use crate::routing::{ExecutorName, Routing};
+
+/// The executors that could do one task type.
+#[derive(Debug, Clone)]
+pub(super) struct Candidates<'a> {
+    /// In the order of the route.
+    pub(super) all: Vec<&'a ExecutorName>,
+    /// Those that are up and know the type; the able ones first.
+    pub(super) up: Vec<&'a ExecutorName>,
+    /// Why none is up.
+    pub(super) away: Option<AwayReason>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AwayReason {
+    pub(super) wait: Wait,
+    pub(super) since: Timestamp,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn find(&mut self, order: &'a Order) -> Result<Candidates<'a>, Decision> {
+        let routing = self.snapshot.routing;
+        let all = named(routing, order)?;
+        let state = |name: &ExecutorName| self.snapshot.fleet.get(name);
+        let is_up = |name: &&ExecutorName| {
+            state(name).is_some_and(|state| state.condition == Condition::Up)
+        };
+        let facts =
+            |name: &ExecutorName| state(name).and_then(|state| state.tasks.get(&order.task_type));
+        let mut up: Vec<_> = all.iter().copied().filter(is_up).collect();
+        let someone_is_away = up.len() < all.len();
+        up.retain(|name| facts(name).is_some());
+        if up.is_empty() && !someone_is_away {
+            return Err(unknown_task(order, &all, self.snapshot.fleet));
+        }
+        // Where a tool is missing the outcome will say so; better an executor that has it.
+        up.sort_by_key(|name| facts(name).is_some_and(|facts| !facts.able));
+        let away = if up.is_empty() { self.away_reason(&all) } else { None };
+        Ok(Candidates { all, up, away })
+    }
+
+    /// Says why none of the executors is up: the one that is nearest to coming back.
+    fn away_reason(&mut self, all: &[&'a ExecutorName]) -> Option<AwayReason> {
+        let mut best: Option<(u8, AwayReason)> = None;
+        for name in all {
+            let Some(state) = self.snapshot.fleet.get(*name) else { continue };
+            let index = self.names.executor(name);
+            let (rank, wait) = match &state.condition {
+                Condition::Up => continue,
+                Condition::Unknown => (0, Wait::ExecutorUnknown { executor: index }),
+                Condition::Draining => (1, Wait::ExecutorDraining { executor: index }),
+                Condition::Away { .. } => (2, Wait::ExecutorAway { executor: index }),
+                Condition::Misconfigured { .. } => {
+                    (3, Wait::ExecutorMisconfigured { executor: index })
+                }
+            };
+            if best.as_ref().is_none_or(|(known, _)| rank < *known) {
+                best = Some((rank, AwayReason { wait, since: state.since }));
+            }
+        }
+        best.map(|(_, reason)| reason)
+    }
+}
+
+/// Returns the executors that an order may go to, by its own word or by the routes.
+fn named<'a>(routing: &'a Routing, order: &Order) -> Result<Vec<&'a ExecutorName>, Decision> {
+    if let Some(asked) = &order.executor {
+        return match routing.named(asked) {
+            Some(name) => Ok(vec![name]),
+            None => Err(Decision::Block {
+                error: format!("unknown executor `{asked}`"),
+                hint: Some(known_executors(routing, asked)),
+            }),
+        };
+    }
+    match routing.route(&order.task_type) {
+        Some(names) => Ok(names.iter().collect()),
+        None => Err(Decision::Block {
+            error: format!("no route for task type `{}`", order.task_type),
+            hint: Some(
+                "Add a route for it, or a `default`, to routing.yaml and restart the coordinator."
+                    .to_owned(),
+            ),
+        }),
+    }
+}
+
+fn known_executors(routing: &Routing, asked: &str) -> String {
+    let names = routing.executors.keys().map(ExecutorName::as_str);
+    match nearest(asked, names.clone()) {
+        Some(near) => format!("Did you mean `{near}`?"),
+        None if routing.executors.is_empty() => "routing.yaml names no executor.".to_owned(),
+        None => format!("Known executors: {}.", names.collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn unknown_task(
+    order: &Order,
+    all: &[&ExecutorName],
+    fleet: &BTreeMap<ExecutorName, ExecutorState>,
+) -> Decision {
+    let asked: Vec<_> = all.iter().map(|name| name.as_str()).collect();
+    let known = all
+        .iter()
+        .filter_map(|name| fleet.get(*name))
+        .flat_map(|state| state.tasks.keys().map(String::as_str));
+    let hint = nearest(&order.task_type, known).map(|near| format!("Did you mean `{near}`?"));
+    let whom = if asked.is_empty() { "no executor".to_owned() } else { asked.join(", ") };
+    Decision::Block { error: format!("{whom} has no task type `{}`", order.task_type), hint }
+}
+
+/// Returns the most similar known name, when one is similar at all.
+fn nearest<'n>(asked: &str, known: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+    known
+        .map(|name| (strsim::jaro_winkler(asked, name), name))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
