@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::app::{App, Ask};
 use crate::beads::{Bead, Beads, BeadsError, Listing};
@@ -81,6 +81,9 @@ async fn open_door(app: &Arc<App>) -> Option<Beads> {
         match Beads::open(app.beads_settings.clone()).await {
             Ok(beads) => {
                 info!("beads: {}", beads.dialect());
+                if let Some(warning) = beads.dialect().warning() {
+                    warn!("{warning}");
+                }
                 app.board.mended(&Source::Beads);
                 app.beads.send_replace(Some(beads.clone()));
                 return Some(beads);

@@ -138,6 +138,12 @@ async fn live(
     if !shutdown.finished(drain).await {
         warn!("stopped before everything was written down; the next start goes on from the ledger");
     }
+    let beads = app.beads.borrow().clone();
+    if let Some(beads) = beads
+        && tokio::time::timeout(BEADS_LIMIT, beads.idle()).await.is_err()
+    {
+        warn!("the Beads CLI still runs; it is ended");
+    }
     stop_serving.cancel();
     serving.close();
     serving.wait().await;

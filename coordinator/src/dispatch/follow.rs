@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use protocol::refusal::RefusalCode;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Line, Stop, grace_is_over, missing};
+use crate::beads::Adoption;
 use crate::fleet::ClientError;
 use crate::settle::End;
 
 const AGAIN: Duration = Duration::from_secs(1);
+/// A lease of bd 1.3 lasts for five minutes.
+const RENEW_EVERY: Duration = Duration::from_secs(90);
 /// Beyond its own limit an executor needs some time to end a task's processes.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -24,7 +28,12 @@ impl Line {
             return Ok(End::Lost { since: Timestamp::now(), error });
         };
         let mut silent_since = None;
+        let mut renewed = Instant::now();
         loop {
+            if renewed.elapsed() >= RENEW_EVERY {
+                renewed = Instant::now();
+                self.renew().await?;
+            }
             let asked = tokio::select! {
                 () = app.shutdown.draining.cancelled() => return Err(Stop::Draining),
                 asked = client.attempt(self.attempt.id, true) => asked,
@@ -65,6 +74,28 @@ impl Line {
                 return Ok(End::Lost { since: Timestamp::now(), error });
             }
         }
+    }
+
+    /// Renews the lease of the claim, where the store has leases: others may take what has none.
+    async fn renew(&mut self) -> Result<(), Stop> {
+        let beads = self.beads().await?;
+        if !beads.dialect().leases {
+            return Ok(());
+        }
+        // After a restart the claim is only in the ledger. Whatever stands in the way is found out
+        // when the end is written.
+        if self.claim.is_none()
+            && let Ok(Adoption::Ours(claim, _)) =
+                beads.adopt(&self.attempt.bead, self.attempt.id).await
+        {
+            self.claim = Some(claim);
+        }
+        if let Some(claim) = &self.claim
+            && let Err(error) = beads.renew(claim).await
+        {
+            debug!("the lease of {} was not renewed: {error}", self.attempt.bead);
+        }
+        Ok(())
     }
 
     /// Whether the attempt should have ended long ago, by its own limit.
