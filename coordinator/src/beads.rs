@@ -23,6 +23,7 @@ mod dialect;
 mod door;
 mod ending;
 mod error;
+mod gates;
 mod mend;
 mod parse;
 mod proof;

@@ -30,6 +30,8 @@ pub enum Source {
     Settle(BeadId),
     /// This bead cannot be listed.
     Poisoned(BeadId),
+    /// Timer gates cannot be checked.
+    Gates,
 }
 
 impl Source {
@@ -38,7 +40,7 @@ impl Source {
         match self {
             Self::Beads | Self::Ledger => true,
             // One bead's trouble is not the others'.
-            Self::Settle(_) | Self::Poisoned(_) => false,
+            Self::Settle(_) | Self::Poisoned(_) | Self::Gates => false,
         }
     }
 }
@@ -275,7 +277,7 @@ impl Board {
     pub fn still_poisoned(&self, ids: &HashSet<BeadId>) {
         self.lock().troubles.retain(|source, _| match source {
             Source::Poisoned(id) => ids.contains(id),
-            Source::Beads | Source::Ledger | Source::Settle(_) => true,
+            Source::Beads | Source::Ledger | Source::Settle(_) | Source::Gates => true,
         });
     }
 

@@ -56,6 +56,9 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
             check_ledger(&app);
         }
         if when.is_due(app.board.is_writing()) {
+            if when.gates_are_due(app.poll_interval) {
+                check_gates(&app, &beads).await;
+            }
             when.listing_begins(beads.signal().read());
             let listed = list(&app, &beads).await;
             when.listing_ended(listed);
@@ -124,6 +127,15 @@ fn answer(app: &Arc<App>, beads: &Beads, looks: &Arc<Looks>, ask: Ask) {
         }
         drop(ask.answer.send(shown));
     });
+}
+
+/// A gate that cannot be checked holds back its own bead only.
+async fn check_gates(app: &App, beads: &Beads) {
+    if let Err(error) = beads.check_gates().await {
+        app.board.trouble(Source::Gates, trouble_text(&error));
+    } else {
+        app.board.mended(&Source::Gates);
+    }
 }
 
 /// Lists the beads that are ready; whether that worked.

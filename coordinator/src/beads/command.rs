@@ -250,6 +250,11 @@ impl Words {
     }
 
     /// Renews the lease of a claim.
+    /// Resolves the timer gates that are due.
+    pub(super) fn check_gates() -> Call {
+        Call::new("gate").flag("check").set("type", "timer").plain()
+    }
+
     pub(super) fn heartbeat(id: &BeadId) -> Call {
         Call::about("heartbeat", id)
     }

@@ -45,6 +45,7 @@ pub(super) struct When {
     /// The last listing did not work.
     failed: bool,
     ledger_tried: Option<Instant>,
+    gates_checked: Instant,
 }
 
 impl When {
@@ -62,6 +63,7 @@ impl When {
             nudged: false,
             failed: false,
             ledger_tried: None,
+            gates_checked: Instant::now(),
         }
     }
 
@@ -112,6 +114,15 @@ impl When {
         };
         (self.nudged || self.asked || settled)
             && self.last_begun.is_none_or(|at| at.elapsed() >= least)
+    }
+
+    /// Whether the gates are to be looked at with this listing: once in an interval.
+    pub(super) fn gates_are_due(&mut self, interval: Duration) -> bool {
+        let due = self.gates_checked.elapsed() >= interval;
+        if due {
+            self.gates_checked = Instant::now();
+        }
+        due
     }
 
     pub(super) fn listing_begins(&mut self, signal: Option<Vec<u8>>) {
