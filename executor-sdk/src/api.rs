@@ -61,6 +61,9 @@ async fn health(State(app): State<Arc<App>>) -> Response {
     let status = if app.runner.is_draining() {
         reasons.insert(0, "the executor is stopping and takes no new work".to_owned());
         Health::Draining
+    } else if !app.runner.node.presence.reasons().is_empty() {
+        reasons.splice(0..0, app.runner.node.presence.reasons());
+        Health::Draining
     } else if reasons.is_empty() {
         Health::Healthy
     } else {

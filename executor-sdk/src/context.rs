@@ -14,7 +14,9 @@ use crate::command::RunCommand;
 use crate::log::AttemptLog;
 use crate::node::Node;
 use crate::playbook::RunPlaybook;
+use crate::presence::Hold;
 use crate::result::Failure;
+use crate::secret::{Revealed, Secret};
 use crate::stop::Stop;
 
 /// What a running task may use: commands, the shared HTTP client, its log, its time limit.
@@ -126,9 +128,30 @@ impl Context {
         Ok(&self.inner.temp.get_or_init(|| TempDir(path)).0)
     }
 
+    /// Returns the executor's state folder, for notes that outlive the attempt. The names that
+    /// begin with `author-` are the author's.
+    pub fn state_dir(&self) -> &Path {
+        let temp = &self.inner.node.temp;
+        temp.parent().unwrap_or(temp)
+    }
+
     /// Finds a program on this node.
     pub fn tool(&self, name: &str) -> Option<PathBuf> {
         self.inner.node.environment.find(name.as_ref())
+    }
+
+    /// Returns the value of a secret of this node. From here on it is `***` in the task's log and
+    /// in its outcome.
+    pub fn secret(&self, secret: &Secret) -> Result<Revealed, Failure> {
+        let revealed = self.inner.node.credentials.reveal(secret)?;
+        self.inner.log.mask(&revealed);
+        Ok(revealed)
+    }
+
+    /// Holds new work off: `/health` says `draining` with the reason, and orders are refused, for
+    /// as long as the answer lives. What runs already goes on; [`Hold::others`] tells.
+    pub fn hold_new_work(&self, reason: impl Into<String>) -> Hold {
+        Hold::new(&self.inner.node.presence, self.inner.attempt, reason.into())
     }
 
     /// Returns the attempt's id.

@@ -1,14 +1,14 @@
 //! The two traits an author implements, and the list that joins them.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::{Context, TaskResult};
+use crate::{Context, Failure, TaskResult};
 
 /// A daemon that runs tasks. The implementing struct is its settings.
 ///
@@ -22,8 +22,20 @@ pub trait Executor: clap::Args + Send + Sync + Sized + 'static {
     /// `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
 
+    /// Checks the settings and reads the files that they name, before anything starts; a failure
+    /// is exit code 78. `--check` does it too.
+    fn prepare(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Returns the tasks it can do. `run-command` and `run-playbook` are there without a word.
     fn tasks() -> Tasks<Self>;
+
+    /// Puts in order what an earlier life left behind, once, before anything listens.
+    ///
+    /// What that life had started has ended by then. `state` is the state folder; an executor
+    /// that keeps notes there (see [`Context::state_dir`]) reads them here.
+    fn tidy(&self, _state: &Path) {}
 }
 
 /// One kind of work. The implementing struct is its params, and the struct's doc comment is

@@ -53,8 +53,9 @@ pub struct Harness {
     token: Option<String>,
     shutdown: Shutdown,
     serving: Option<JoinHandle<()>>,
-    /// Removed with the harness: its state, unless the test brought its own, and its programs.
-    _folders: [Option<TempDir>; 2],
+    /// Removed with the harness: its state, unless the test brought its own, its programs and its
+    /// secrets.
+    _folders: [Option<TempDir>; 3],
 }
 
 impl Harness {

@@ -10,7 +10,9 @@
 //!   [`Context::run_playbook`] start processes.
 //! - [`Report`] and [`Failure`]: how a task ends.
 //! - [`Ask`]: what the node's policy is asked before a task starts.
+//! - [`Secret`] and [`Context::secret`]: what orders may name and no log shows.
 //! - [`host`]: facts about the machine: load, memory, disks.
+//! - [`yaml`]: files of the node's owner.
 //! - [`harness`]: an executor in a test, over real HTTP.
 //!
 //! Inside: `program` reads the settings and starts everything, `api` is the HTTP surface,
@@ -29,10 +31,12 @@ mod node;
 mod params;
 mod playbook;
 mod policy;
+mod presence;
 mod program;
 mod registry;
 mod result;
 mod runner;
+mod secret;
 mod service;
 mod size;
 mod spool;
@@ -42,10 +46,13 @@ mod tail;
 pub mod harness;
 pub mod host;
 pub mod prelude;
+pub mod yaml;
 
 pub use command::RunCommand;
 pub use context::Context;
 pub use executor::{Ask, Executor, Task, Tasks};
 pub use playbook::RunPlaybook;
+pub use presence::Hold;
 pub use program::run;
 pub use result::{Failure, Report, TaskResult};
+pub use secret::{Revealed, Secret};

@@ -20,6 +20,7 @@ mod tests;
 pub(crate) use layout::{Kept, Layout};
 pub(crate) use reader::{LogReader, Piece};
 
+use crate::secret::{Mask, Revealed};
 use crate::tail::Tail;
 
 /// How far a log has come.
@@ -46,6 +47,7 @@ struct Inner {
     /// Where writing to disk failed; nothing is written from there on.
     broken_at: Option<u64>,
     tail: Tail,
+    mask: Mask,
     has_ended: bool,
 }
 
@@ -64,6 +66,14 @@ impl AttemptLog {
         if inner.has_ended {
             return;
         }
+        let bytes = inner.mask.pass(bytes);
+        self.write(inner, &bytes);
+    }
+
+    fn write(&self, mut inner: MutexGuard<'_, Inner>, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         inner.tail.push(bytes);
         if inner.broken_at.is_none()
             && let Err(error) = inner.write(&self.path, self.layout, bytes)
@@ -77,8 +87,21 @@ impl AttemptLog {
         self.progress.send_replace(progress);
     }
 
+    /// Keeps a secret out of what is printed from here on.
+    pub(crate) fn mask(&self, secret: &Revealed) {
+        self.lock().mask.add(secret);
+    }
+
+    /// Does with the secrets of this attempt what `masked` says.
+    pub(crate) fn masked<T>(&self, masked: impl FnOnce(&Mask) -> T) -> T {
+        masked(&self.lock().mask)
+    }
+
     /// Ends the log and returns what is kept of it.
     pub(crate) fn end(&self) -> Kept {
+        let mut inner = self.lock();
+        let rest = inner.mask.rest();
+        self.write(inner, &rest);
         let mut inner = self.lock();
         inner.has_ended = true;
         inner.file = None;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use uuid::Uuid;
+
+use crate::presence::Presence;
+use crate::secret::Credentials;
 
 /// Where a program that answers nothing is given up.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -53,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) life: Uuid,
     /// The folder that playbooks come from, when the policy names one.
     pub(crate) playbooks: Option<PathBuf>,
+    pub(crate) credentials: Credentials,
+    pub(crate) presence: Arc<Presence>,
     http: OnceLock<reqwest::Client>,
 }
 
@@ -65,12 +70,22 @@ impl fmt::Debug for Node {
 impl Node {
     pub(crate) fn new(
         environment: Environment,
+        credentials: Credentials,
         temp: PathBuf,
         spool: Uuid,
         life: Uuid,
         playbooks: Option<PathBuf>,
     ) -> Self {
-        Self { environment, temp, spool, life, playbooks, http: OnceLock::new() }
+        Self {
+            environment,
+            temp,
+            spool,
+            life,
+            playbooks,
+            credentials,
+            presence: Arc::default(),
+            http: OnceLock::new(),
+        }
     }
 
     /// Returns the mark that every command of this life starts with: `SPOOL/LIFE/`.

@@ -7,8 +7,7 @@
 //!   paths: [/srv/repos]                         # what tasks read and write; all when absent
 //!   test_commands: ["make check"]               # own commands of run-tests; none when absent
 //! ```
-//! Without the file it is the same as with an empty one. The coordinator cannot widen it. With
-//! the coordinator's `routing.yaml` this is the only place that reads YAML.
+//! Without the file it is the same as with an empty one. The coordinator cannot widen it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,6 +17,7 @@ use serde::Deserialize;
 
 use crate::Ask;
 use crate::node::Environment;
+use crate::yaml::{self, YamlError};
 
 mod paths;
 #[cfg(test)]
@@ -89,8 +89,8 @@ impl<'de> Deserialize<'de> for TestCommand {
 pub(crate) enum PolicyError {
     #[error("cannot read the policy `{path}`")]
     Read { path: PathBuf, source: io::Error },
-    #[error("{path}{place}: {text}")]
-    Text { path: String, place: String, text: String },
+    #[error(transparent)]
+    Text(#[from] YamlError),
     #[error("{path}: `{rule}` must be {expected}, found `{found}`")]
     Rule { path: String, rule: String, expected: &'static str, found: String },
 }
@@ -121,13 +121,7 @@ impl Policy {
 
     /// Parses the text of `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, PolicyError> {
-        let document: Option<Document> = serde_yaml::from_str(text).map_err(|error| {
-            let place = error
-                .location()
-                .map(|at| format!(":{}:{}", at.line(), at.column()))
-                .unwrap_or_default();
-            PolicyError::Text { path: path.display().to_string(), place, text: words(&error) }
-        })?;
+        let document: Option<Document> = yaml::parse(text, path)?;
         let allow = document.unwrap_or_default().allow;
         check(&allow, path)?;
         Ok(Self { file: Some(path.to_owned()), everything: false, allow })
@@ -276,26 +270,4 @@ fn check(allow: &Allow, file: &Path) -> Result<(), PolicyError> {
         return Err(wrong("allow.playbooks".to_owned(), "an existing folder, absolute", found));
     }
     Ok(())
-}
-
-/// Returns the parser's text without the place, which stands before it already, and with the
-/// nearest known name.
-fn words(error: &serde_yaml::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or(&text).to_owned();
-    let Some(unknown) = text
-        .split_once("unknown field `")
-        .and_then(|(_, rest)| rest.split_once('`'))
-        .map(|(name, _)| name)
-    else {
-        return text;
-    };
-    let nearest = ["allow", "commands", "playbooks", "paths", "test_commands"]
-        .into_iter()
-        .min_by_key(|name| strsim::damerau_levenshtein(name, unknown))
-        .filter(|name| strsim::damerau_levenshtein(name, unknown) <= 3);
-    match nearest {
-        Some(name) => format!("{text}; did you mean `{name}`?"),
-        None => text,
-    }
 }

@@ -13,4 +13,4 @@ pub use serde::{Deserialize, Serialize};
 pub use serde_json::{Map, Value, json};
 pub use url::Url;
 
-pub use crate::{Ask, Context, Executor, Failure, Report, Task, TaskResult, Tasks};
+pub use crate::{Ask, Context, Executor, Failure, Report, Secret, Task, TaskResult, Tasks};

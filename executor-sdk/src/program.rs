@@ -18,6 +18,7 @@ use crate::node::Environment;
 use crate::policy::Policy;
 use crate::result::chain;
 use crate::runner::Limits;
+use crate::secret::Credentials;
 use crate::service::{Parts, Service, registry};
 use crate::size;
 use crate::spool::Retention;
@@ -26,6 +27,7 @@ const PORT: u16 = 5000;
 const SHORTEST_KEEP: Duration = Duration::from_hours(1);
 const LOG_FILE: &str = "/var/log/yggdrasil-agent.log";
 const POLICY: &str = "/etc/yggdrasil/policy.yaml";
+const CREDENTIALS: &str = "/etc/yggdrasil/credentials";
 
 #[derive(Parser)]
 struct Cli<E: clap::Args> {
@@ -77,6 +79,16 @@ struct Own {
     #[arg(long, id = "search_path", env = "PATH", hide = true, value_name = "PATH")]
     search_path: Option<OsString>,
 
+    /// Where systemd put this service's secrets.
+    #[arg(
+        long,
+        id = "credentials",
+        env = "CREDENTIALS_DIRECTORY",
+        hide = true,
+        value_name = "FOLDER"
+    )]
+    credentials: Option<PathBuf>,
+
     /// What commands get as their TZ.
     #[arg(long, id = "time_zone", env = "TZ", hide = true, value_name = "ZONE")]
     time_zone: Option<OsString>,
@@ -122,16 +134,21 @@ fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
         None => Tokens::none(),
     };
     let address = settings.address(!tokens.is_empty())?;
+    let (registry, tidy) = registry(executor)?;
     let parts = Parts {
         name: E::NAME,
         version: E::VERSION,
-        registry: registry(executor)?,
+        registry,
+        tidy,
         policy: policy(own.policy.as_deref())?,
         tokens,
         environment: Environment {
             path: own.search_path,
             home: settings.home.clone(),
             tz: own.time_zone,
+        },
+        credentials: Credentials {
+            folders: own.credentials.into_iter().chain([PathBuf::from(CREDENTIALS)]).collect(),
         },
         limits: Limits {
             task_timeout: own.task_timeout,

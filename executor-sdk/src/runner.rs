@@ -216,7 +216,8 @@ impl Runner {
             .hinted("try again when one has ended, or raise --capacity (CAPACITY)")
     }
 
-    fn leave_running(&self) {
+    fn leave_running(&self, attempt: Uuid) {
+        self.node.presence.leave(attempt);
         let mut state = self.state();
         state.running = state.running.saturating_sub(1);
     }

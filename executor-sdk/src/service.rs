@@ -1,6 +1,6 @@
 //! One executor from its opened state to its end; in the program and in the harness alike.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use crate::policy::Policy;
 use crate::registry::{Registry, build};
 use crate::result::chain;
 use crate::runner::{Limits, Runner};
+use crate::secret::Credentials;
 use crate::spool::{Opened, Retention, Spool, SpoolError};
 
 /// How long what an earlier life left running may take to end by itself.
@@ -33,9 +34,11 @@ pub(crate) struct Parts {
     pub(crate) name: &'static str,
     pub(crate) version: &'static str,
     pub(crate) registry: Registry,
+    pub(crate) tidy: Tidy,
     pub(crate) policy: Policy,
     pub(crate) tokens: Tokens,
     pub(crate) environment: Environment,
+    pub(crate) credentials: Credentials,
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
     pub(crate) drain_timeout: Duration,
@@ -49,17 +52,26 @@ pub(crate) struct Service {
     _state: StateDir,
 }
 
+/// The author's [`Executor::tidy`].
+pub(crate) type Tidy = Box<dyn FnOnce(&Path) + Send>;
+
 /// Joins the author's tasks with those that every executor has.
-pub(crate) fn registry<E: Executor>(executor: E) -> Result<Registry, Exit> {
+pub(crate) fn registry<E: Executor>(mut executor: E) -> Result<(Registry, Tidy), Exit> {
+    executor.prepare().map_err(|failure| Exit::config(failure.error()))?;
     let executor = Arc::new(executor);
+    let tidy = {
+        let executor = Arc::clone(&executor);
+        Box::new(move |state: &Path| executor.tidy(state))
+    };
     let common = [build::<E, RunCommand>, build::<E, RunPlaybook>];
     let tasks = E::tasks();
     let builders = tasks.entries.iter().chain(&common);
     let entries = builders.map(|build| build(Arc::clone(&executor))).collect();
-    Registry::new(entries).map_err(|twice| {
+    let registry = Registry::new(entries).map_err(|twice| {
         Exit::config(format!("the task type `{twice}` is there twice"))
             .hinted("each task of an executor needs a type name of its own")
-    })
+    })?;
+    Ok((registry, tidy))
 }
 
 impl Service {
@@ -87,8 +99,16 @@ impl Service {
             }
         }
         make_empty(&temp)?;
+        (parts.tidy)(state.path());
         let playbooks = parts.policy.playbooks().map(PathBuf::from);
-        let node = Node::new(parts.environment, temp, spool.id(), spool.life(), playbooks);
+        let node = Node::new(
+            parts.environment,
+            parts.credentials,
+            temp,
+            spool.id(),
+            spool.life(),
+            playbooks,
+        );
         let runner = Arc::new(Runner::new(
             parts.registry,
             parts.policy,

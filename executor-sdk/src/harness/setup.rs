@@ -19,6 +19,7 @@ use crate::Executor;
 use crate::node::Environment;
 use crate::policy::Policy;
 use crate::runner::Limits;
+use crate::secret::Credentials;
 use crate::service::{Parts, Service, registry};
 use crate::spool::Retention;
 
@@ -30,6 +31,7 @@ pub struct Setup<E> {
     policy: Policy,
     path: Vec<PathBuf>,
     programs: Vec<(String, String)>,
+    secrets: Vec<(String, String)>,
     state: Option<PathBuf>,
     token: Option<String>,
     limits: Limits,
@@ -44,6 +46,7 @@ impl<E: Executor> Setup<E> {
             policy: Policy::everything(),
             path: Vec::new(),
             programs: Vec::new(),
+            secrets: Vec::new(),
             state: None,
             token: None,
             limits: Limits {
@@ -73,6 +76,12 @@ impl<E: Executor> Setup<E> {
     /// name.
     pub fn program(mut self, name: impl Into<String>, script: impl Into<String>) -> Self {
         self.programs.push((name.into(), script.into()));
+        self
+    }
+
+    /// Gives this node a secret. Without one it has none, whatever the machine has.
+    pub fn secret(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.secrets.push((name.into(), value.into()));
         self
     }
 
@@ -133,14 +142,21 @@ impl<E: Executor> Setup<E> {
         };
         let programs = write_programs(&self.programs);
         self.path.extend(programs.iter().map(|folder| folder.path().to_owned()));
+        let secrets = write_secrets(&self.secrets);
+        let credentials = Credentials {
+            folders: secrets.iter().map(|folder| folder.path().to_owned()).collect(),
+        };
         let shutdown = Shutdown::new();
+        let (registry, tidy) = registry(self.executor).unwrap_or_else(|exit| panic!("{exit}"));
         let parts = Parts {
             name: E::NAME,
             version: E::VERSION,
-            registry: registry(self.executor).unwrap_or_else(|exit| panic!("{exit}")),
+            registry,
+            tidy,
             policy: self.policy,
             tokens: Tokens::new(self.token.as_deref()),
             environment: environment(self.path),
+            credentials,
             limits: self.limits,
             retention: self.retention,
             drain_timeout: self.drain_timeout,
@@ -160,7 +176,7 @@ impl<E: Executor> Setup<E> {
             token: self.token,
             shutdown,
             serving: Some(serving),
-            _folders: [throw_away, programs],
+            _folders: [throw_away, programs, secrets],
         }
     }
 }
@@ -178,6 +194,17 @@ fn write_programs(programs: &[(String, String)]) -> Option<TempDir> {
             .open(folder.path().join(name))
             .expect("a program of each name can be written");
         writeln!(file, "#!/bin/sh\n{script}").expect("a program can be written");
+    }
+    Some(folder)
+}
+
+fn write_secrets(secrets: &[(String, String)]) -> Option<TempDir> {
+    if secrets.is_empty() {
+        return None;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    for (name, value) in secrets {
+        std::fs::write(folder.path().join(name), value).expect("a secret can be written");
     }
     Some(folder)
 }

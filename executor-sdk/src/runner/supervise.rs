@@ -54,7 +54,7 @@ impl Runner {
 
         let limit = accepted.limit;
         let over = self.supervise(&live, accepted).instrument(span.clone()).await;
-        self.leave_running();
+        self.leave_running(live.order.attempt);
         let outcome = conclude(&live, limit, over);
 
         let (status, seconds) = (outcome.0.status, outcome.0.duration_seconds);
@@ -179,6 +179,7 @@ fn conclude(live: &Live, limit: Duration, over: Over) -> (Outcome, Kept) {
         live.log.append(format!("{text}\n").as_bytes());
     }
     let kept = live.log.end();
+    let data = told.data.unwrap_or_else(|| Value::Object(Map::new()));
     let outcome = Outcome {
         task_id: live.order.task_id.clone(),
         task_type: live.order.task_type.clone(),
@@ -187,8 +188,8 @@ fn conclude(live: &Live, limit: Duration, over: Over) -> (Outcome, Kept) {
         output: live.log.tail(),
         duration_seconds: (duration.as_secs_f64() * 1e6).round() / 1e6,
         exit_code: told.exit_code,
-        data: told.data.unwrap_or_else(|| Value::Object(Map::new())),
-        error: told.error.map(|error| one_line(&error, ERROR)),
+        data: live.log.masked(|mask| mask.value(data)),
+        error: told.error.map(|error| one_line(&live.log.masked(|mask| mask.text(&error)), ERROR)),
         log_bytes: kept.size,
         truncated: kept.dropped().is_some(),
         timestamp: Timestamp::now(),

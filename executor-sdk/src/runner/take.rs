@@ -12,6 +12,7 @@ use super::{Found, Live, Phase, Runner, Taken, fingerprint};
 use crate::log::Layout;
 use crate::result::chain;
 use crate::spool::{Begun, NewAttempt, Record, SpoolError};
+use crate::tail::one_line;
 
 impl Runner {
     /// Takes an order: starts it, joins it, or refuses it. When it returns, the attempt is on disk
@@ -43,6 +44,9 @@ impl Runner {
             Entered::Joined(live) => live,
             Entered::Full => {
                 return self.known(&order, &fingerprint).await?.ok_or_else(|| self.busy());
+            }
+            Entered::Held(reason) => {
+                return self.known(&order, &fingerprint).await?.ok_or_else(|| held(&reason));
             }
         };
         self.started(&live, &fingerprint).await
@@ -104,6 +108,10 @@ impl Runner {
             return Entered::Full;
         }
         let attempt = order.attempt.unwrap_or_else(Uuid::now_v7);
+        let name = format!("{} of {}", order.task_type, one_line(&order.task_id, 100));
+        if let Err(reason) = self.node.presence.enter(attempt, name) {
+            return Entered::Held(reason);
+        }
         let new = NewAttempt {
             attempt,
             task_id: order.task_id.clone(),
@@ -163,7 +171,7 @@ impl Runner {
                 Phase::Refused(Box::new(internal(&error)))
             }
         };
-        self.leave_running();
+        self.leave_running(live.order.attempt);
         self.leave(&live);
         live.set(phase);
     }
@@ -173,6 +181,8 @@ enum Entered {
     Fresh(Arc<Live>),
     Joined(Arc<Live>),
     Full,
+    /// No new work is taken now, and why.
+    Held(String),
 }
 
 fn ended(record: Record, fingerprint: &str) -> Result<Taken, Refusal> {
@@ -184,6 +194,10 @@ fn ended(record: Record, fingerprint: &str) -> Result<Taken, Refusal> {
         // Every unfinished attempt of an earlier life got its outcome before we listened.
         None => Err(Refusal::new(RefusalCode::Internal, "the attempt has lost its outcome")),
     }
+}
+
+fn held(reason: &str) -> Refusal {
+    Refusal::new(RefusalCode::Draining, format!("no new work is taken: {reason}"))
 }
 
 fn another_body(attempt: Uuid) -> Refusal {

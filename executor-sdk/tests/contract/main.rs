@@ -8,6 +8,7 @@ mod follow;
 mod outcomes;
 mod policy;
 mod refusals;
+mod secrets;
 mod stopping;
 mod surface;
 mod trial;
