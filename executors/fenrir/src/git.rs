@@ -10,6 +10,10 @@ use executor_sdk::prelude::*;
 
 use crate::Fenrir;
 
+mod push;
+
+pub(crate) use push::Push;
+
 /// The transports that a URL may name.
 const PROTOCOLS: &str = "file:git:http:https:ssh";
 
@@ -112,6 +116,24 @@ impl<'a> Git<'a> {
     /// Returns the commit that is checked out; `None` in a repository without one.
     pub(crate) async fn commit(&self) -> Result<Option<String>, Failure> {
         self.ask(["rev-parse", "--verify", "--quiet", "HEAD^{commit}"]).await
+    }
+
+    /// Returns how many commits only `one` has, and how many only `other` has.
+    pub(crate) async fn apart(&self, one: &str, other: &str) -> Result<(u64, u64), Failure> {
+        let range = format!("{one}...{other}");
+        let counts = self.command(["rev-list", "--left-right", "--count", &range]).split().quiet();
+        let counts = counts.await?;
+        let mut counts = counts.stdout().split_whitespace().map(str::parse);
+        match (counts.next(), counts.next()) {
+            (Some(Ok(one)), Some(Ok(other))) => Ok((one, other)),
+            _ => Err(Failure::new("git does not count the commits between two of them")),
+        }
+    }
+
+    /// Returns how many commits lead to this one, with it.
+    pub(crate) async fn count(&self, commit: &str) -> Result<u64, Failure> {
+        let count = self.command(["rev-list", "--count", commit]).split().quiet().await?;
+        Ok(count.stdout().trim().parse()?)
     }
 
     /// Returns the branch that is checked out; `None` where a bare commit is.

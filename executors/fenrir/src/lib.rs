@@ -31,6 +31,9 @@ pub struct Fenrir {
     changing: OneAtATime,
 }
 
+/// The folder below the state folder that tells what a killed life left elsewhere.
+const NOTES: &str = "author-unfinished";
+
 impl Fenrir {
     /// Returns a Fenrir whose commands see this of the environment.
     pub fn new(environment: Environment) -> Self {
@@ -45,7 +48,14 @@ impl Executor for Fenrir {
         Tasks::new()
             .with::<tasks::DevHealthCheck>()
             .with::<tasks::GitClone>()
+            .with::<tasks::GitStatus>()
+            .with::<tasks::GitPull>()
             .with::<tasks::GitCommit>()
+            .with::<tasks::GitPush>()
             .with::<tasks::RunTests>()
+    }
+
+    fn tidy(&self, state: &Path) {
+        beside::remove_left(&state.join(NOTES));
     }
 }

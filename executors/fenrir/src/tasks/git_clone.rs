@@ -6,7 +6,7 @@ use executor_sdk::prelude::*;
 
 use crate::beside::Beside;
 use crate::git::{Git, without_password};
-use crate::{Fenrir, plain};
+use crate::{Fenrir, NOTES, plain};
 
 /// Clones a git repository; the same remote and branch already there is a success, anything else
 /// there is refused and left alone.
@@ -54,8 +54,8 @@ impl Task<Fenrir> for GitClone {
 impl GitClone {
     async fn clone_to(self, place: &Path, executor: &Fenrir, cx: &Context) -> TaskResult {
         let beside = {
-            let place = place.to_owned();
-            tokio::task::spawn_blocking(move || Beside::make(&place)).await??
+            let (place, notes) = (place.to_owned(), cx.state_dir().join(NOTES));
+            tokio::task::spawn_blocking(move || Beside::make(&place, &notes)).await??
         };
         let work = beside.work();
         let parent = place.parent().unwrap_or(place);

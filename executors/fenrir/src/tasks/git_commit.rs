@@ -4,7 +4,7 @@ mod files;
 
 use executor_sdk::prelude::*;
 
-use crate::git::{Git, pathspec};
+use crate::git::{Git, Push, pathspec};
 use crate::{Fenrir, plain};
 use files::Files;
 
@@ -57,7 +57,7 @@ impl Task<Fenrir> for GitCommit {
         let git = Git::at_top(&top, executor, cx).await?;
         let _turn = executor.changing.hold(git.folder()).await;
         let paths = self.wanted_paths()?;
-        let target = if self.push { Some(Target::find(&git).await?) } else { None };
+        let push = if self.push { Some(Push::of_this_branch(&git).await?) } else { None };
         has_identity(&git).await?;
         has_no_conflict(&git).await?;
 
@@ -82,16 +82,13 @@ impl Task<Fenrir> for GitCommit {
         } else {
             format!("nothing to commit; at {at}")
         };
-        if let Some(target) = target {
-            if commit.is_none() {
-                return Err(Failure::new("there is no commit to push").with_data(&data));
-            }
-            if let Err(failure) = target.push(&git).await {
+        if let Some(push) = push {
+            if let Err(failure) = push.run(&git).await {
                 let failure = failure.context(format!("{text}, but it was not pushed"));
                 return Err(failure.with_data(&data));
             }
             data["pushed"] = Value::Bool(true);
-            text = format!("{text}; pushed to {}", target.remote);
+            text = format!("{text}; pushed to {}", push.remote);
         }
         Ok(Report::text(text).with_data(&data))
     }
@@ -195,50 +192,4 @@ async fn stage(git: &Git<'_>, paths: &[PathBuf]) -> Result<Vec<String>, Failure>
         .await?;
     let names = names.stdout().split('\0').filter(|name| !name.is_empty());
     Ok(names.map(str::to_owned).collect())
-}
-
-/// Where a push goes.
-struct Target {
-    remote: String,
-    refspec: String,
-    // The branch has no upstream yet and gets this one.
-    is_new: bool,
-}
-
-impl Target {
-    /// Finds out before anything is changed, so that a detached HEAD changes nothing.
-    async fn find(git: &Git<'_>) -> Result<Self, Failure> {
-        let Some(branch) = git.branch().await? else {
-            return Err(Failure::new("no branch is checked out, so there is nothing to push"));
-        };
-        let upstream = configured(git, &format!("branch.{branch}.remote")).await?;
-        let upstream = upstream.filter(|remote| remote != ".");
-        let merge = configured(git, &format!("branch.{branch}.merge")).await?;
-        let mut own = configured(git, &format!("branch.{branch}.pushRemote")).await?;
-        if own.is_none() {
-            own = configured(git, "remote.pushDefault").await?;
-        }
-        let remote = own.or_else(|| upstream.clone()).unwrap_or_else(|| "origin".to_owned());
-        plain::word("the name of the remote", &remote)?;
-        let here = format!("refs/heads/{branch}");
-        let there = match merge {
-            Some(merge) if upstream.as_ref() == Some(&remote) => merge,
-            _ => here.clone(),
-        };
-        Ok(Self { is_new: upstream.is_none(), refspec: format!("{here}:{there}"), remote })
-    }
-
-    async fn push(&self, git: &Git<'_>) -> Result<(), Failure> {
-        let mut args = vec!["push", "--porcelain"];
-        if self.is_new {
-            args.push("--set-upstream");
-        }
-        args.extend([self.remote.as_str(), self.refspec.as_str()]);
-        git.remote_command(args).await?.await?;
-        Ok(())
-    }
-}
-
-async fn configured(git: &Git<'_>, name: &str) -> Result<Option<String>, Failure> {
-    git.ask(["config", "--get", name]).await
 }

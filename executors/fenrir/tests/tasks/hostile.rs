@@ -68,6 +68,13 @@ async fn no_value_is_taken_at_more_than_its_word() {
             ("git-commit", json!({"repo_path": tree, "message": value, "files": file})),
             ("git-commit", json!({"repo_path": tree, "message": "x", "paths": [value]})),
             ("git-commit", json!({"repo_path": tree, "message": "x", "files": at_file})),
+            ("git-status", json!({"repo_path": value, "fetch": true})),
+            ("git-pull", json!({"repo_path": value})),
+            ("git-pull", json!({"repo_path": tree, "remote": value})),
+            ("git-pull", json!({"repo_path": tree, "branch": value})),
+            ("git-push", json!({"repo_path": value})),
+            ("git-push", json!({"repo_path": tree, "remote": value})),
+            ("git-push", json!({"repo_path": tree, "branch": value})),
             ("run-tests", json!({"repo_path": value})),
             ("run-tests", json!({"repo_path": tree, "command": [value]})),
             ("run-tests", json!({"repo_path": tree, "command": ["true", value]})),
@@ -85,5 +92,5 @@ async fn no_value_is_taken_at_more_than_its_word() {
     }
 
     assert_eq!(everything(&stage.path("outside")), outside);
-    assert!(orders > 250, "{orders}");
+    assert!(orders > 450, "{orders}");
 }

@@ -64,6 +64,23 @@ impl Stage {
         bare
     }
 
+    /// Makes a clone with an identity of its own.
+    pub(crate) fn clone_of(&self, bare: &Path, name: &str) -> PathBuf {
+        let path = self.path(name);
+        git(&self.path(""), &["clone", "--quiet", bare.to_str().unwrap(), name]);
+        git(&path, &["config", "user.name", "Fenrir"]);
+        git(&path, &["config", "user.email", "fenrir@example.org"]);
+        path
+    }
+
+    /// Makes a commit of one file in a work tree, and returns its name.
+    pub(crate) fn commit(&self, tree: &str, file: &str, text: &str) -> String {
+        self.put(&format!("{tree}/{file}"), text);
+        git(&self.path(tree), &["add", file]);
+        git(&self.path(tree), &["commit", "--quiet", "--message=more"]);
+        git(&self.path(tree), &["rev-parse", "HEAD"])
+    }
+
     /// Orders a task that must have started, and returns how it ended.
     pub(crate) async fn run(&self, task: &str, params: Value) -> Outcome {
         self.fenrir.execute(task, params).await.unwrap()
@@ -95,7 +112,7 @@ pub(crate) fn works(name: &str, args: &[&str]) -> bool {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test sets its stage without the code it tests")]
-fn program(name: &str) -> std::process::Command {
+pub(crate) fn program(name: &str) -> std::process::Command {
     let mut command = std::process::Command::new(name);
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
     command
