@@ -12,6 +12,14 @@ use executor_sdk::prelude::*;
 pub(crate) struct Network {
     pub(crate) interface: String,
     pub(crate) broadcast: Ipv4Addr,
+    mask: u32,
+}
+
+impl Network {
+    /// Whether an address lies in it.
+    pub(crate) fn contains(&self, address: Ipv4Addr) -> bool {
+        u32::from(address) & self.mask == u32::from(self.broadcast) & self.mask
+    }
 }
 
 /// Returns the IPv4 networks whose interfaces are up and can broadcast. Empty where the kernel
@@ -48,6 +56,7 @@ fn connected(routes: &str) -> Vec<Network> {
         let network = Network {
             interface: (*interface).to_owned(),
             broadcast: Ipv4Addr::from(destination | !mask),
+            mask,
         };
         if !networks.contains(&network) {
             networks.push(network);
@@ -82,6 +91,8 @@ eth1\t0000000A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
 wg0\t0000640A\t00000000\t0001\t0\t0\t0\tFFFFFFFF\t0\t0\t0
 nonsense
 ";
+        assert!(connected(routes)[0].contains(Ipv4Addr::new(192, 168, 0, 7)));
+        assert!(!connected(routes)[0].contains(Ipv4Addr::new(192, 168, 1, 7)));
         let shown: Vec<_> = connected(routes)
             .into_iter()
             .map(|network| (network.interface, network.broadcast.to_string()))

@@ -1,14 +1,16 @@
 use std::net::{TcpListener, UdpSocket};
 
-use executor_sdk::harness::{Ending, Harness, Outcome, RefusalCode};
+use executor_sdk::harness::{Ending, Harness, RefusalCode};
 use executor_sdk::prelude::*;
 use huginn_executor::Huginn;
+
+use crate::{completed, failed};
 
 const MAC: &str = "02:00:5e:10:20:30";
 
 #[tokio::test]
 async fn three_magic_packets_arrive() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
     let listener = UdpSocket::bind("127.0.0.1:0").unwrap();
     listener.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -32,7 +34,7 @@ async fn three_magic_packets_arrive() {
 
 #[tokio::test]
 async fn without_a_broadcast_each_network_gets_its_own() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     let outcome = huginn.execute("power-wake", json!({"mac_address": MAC})).await.unwrap();
 
@@ -46,7 +48,7 @@ async fn without_a_broadcast_each_network_gets_its_own() {
 
 #[tokio::test]
 async fn what_answers_is_told_with_its_latency() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
     let (one, first) = listener();
     let (_other, second) = listener();
 
@@ -68,7 +70,7 @@ async fn what_answers_is_told_with_its_latency() {
 
 #[tokio::test]
 async fn what_does_not_answer_is_named() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
     let (_open, open) = listener();
     let closed = listener().1;
 
@@ -91,7 +93,7 @@ async fn what_does_not_answer_is_named() {
 
 #[tokio::test]
 async fn a_check_that_asks_nothing_is_no_success() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     for (params, why) in [
         (json!({}), "nothing is asked"),
@@ -107,7 +109,7 @@ async fn a_check_that_asks_nothing_is_no_success() {
 
 #[tokio::test]
 async fn params_that_do_not_fit_are_refused_with_their_path() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     for (task, params, path) in [
         ("network-check", json!({"hosts": ["a:1", {"host": "b", "prot": 1}]}), "hosts[1]"),
@@ -124,7 +126,7 @@ async fn params_that_do_not_fit_are_refused_with_their_path() {
 
 #[tokio::test]
 async fn the_health_of_this_machine_is_told() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     let outcome = huginn.execute("ops-health-check", json!({})).await.unwrap();
 
@@ -137,7 +139,7 @@ async fn the_health_of_this_machine_is_told() {
 
 #[tokio::test]
 async fn a_crossed_threshold_is_a_failure_that_names_it() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     let disk = huginn.execute("ops-health-check", json!({"min_disk_free_percent": 100})).await;
     let memory =
@@ -156,7 +158,7 @@ async fn a_crossed_threshold_is_a_failure_that_names_it() {
 
 #[tokio::test]
 async fn hostile_values_stay_values() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
     let home = tempfile::tempdir().unwrap();
     let canary = home.path().join("canary");
     let touch = format!("touch {}", canary.display());
@@ -193,7 +195,7 @@ async fn hostile_values_stay_values() {
 
 #[tokio::test]
 async fn each_task_has_a_description_and_true_flags() {
-    let huginn = Harness::start(Huginn {}).await;
+    let huginn = Harness::start(Huginn::default()).await;
 
     let status = huginn.status().await;
 
@@ -213,16 +215,4 @@ fn listener() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
-}
-
-#[track_caller]
-fn completed(outcome: &Outcome) -> &Value {
-    assert_eq!(outcome.status, Ending::Completed, "{outcome:?}");
-    &outcome.data
-}
-
-#[track_caller]
-fn failed(outcome: &Outcome) -> &str {
-    assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
-    outcome.error.as_deref().unwrap()
 }
