@@ -1,27 +1,87 @@
-//! What the kernel says of the graphics cards: `/sys/class/drm` and `/proc/driver/nvidia`.
-
-use std::fs;
+//! The graphics cards: what `nvidia-smi` and the kernel say of them.
+//!
+//! - `nvidia`: `nvidia-smi`, and `/proc/driver/nvidia` where that is missing. It is asked as a
+//!   program, not as a library: a driver that hangs then hangs a child, which has a limit, and a
+//!   static build of this executor can ask it too.
+//! - `drm`: `/sys/class/drm`, which has everything about AMD's cards.
 
 use executor_sdk::prelude::*;
 
+use crate::Surtr;
+
+mod drm;
+mod nvidia;
+
 /// A graphics card.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Gpu {
     /// `nvidia`, `amd`, `intel`, or the PCI id of who made it.
     pub(crate) vendor: String,
     /// Its name, where the driver tells one.
     pub(crate) name: Option<String>,
-    /// The PCI address.
+    /// NVIDIA's own name for this very card.
+    pub(crate) uuid: Option<String>,
+    /// The PCI address, such as `0000:01:00.0`.
     pub(crate) pci: Option<String>,
     /// The kernel driver.
     pub(crate) driver: Option<String>,
+    pub(crate) driver_version: Option<String>,
     pub(crate) memory_total_bytes: Option<u64>,
     pub(crate) memory_used_bytes: Option<u64>,
     pub(crate) busy_percent: Option<u64>,
+    pub(crate) temperature_celsius: Option<i64>,
+    /// What told of it.
+    pub(crate) seen_by: &'static str,
+}
+
+impl Gpu {
+    /// Returns why no model can be computed on it, as far as it can be seen from here.
+    pub(crate) fn unfit(&self) -> Option<String> {
+        match (self.vendor.as_str(), self.driver.as_deref()) {
+            ("nvidia", Some("nvidia")) | ("amd", Some("amdgpu")) => None,
+            ("nvidia" | "amd", Some(driver)) => {
+                Some(format!("its driver is `{driver}`, which does not compute"))
+            }
+            ("nvidia" | "amd", None) => Some("no driver is bound to it".to_owned()),
+            _ => Some("Ollama computes on cards of NVIDIA and AMD only".to_owned()),
+        }
+    }
+
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        Some(self.memory_total_bytes?.saturating_sub(self.memory_used_bytes?))
+    }
+
+    /// Returns what a person calls it.
+    pub(crate) fn called(&self) -> String {
+        let name = self.name.as_deref().unwrap_or("card");
+        match &self.pci {
+            Some(pci) => format!("{} {name} ({pci})", self.vendor),
+            None => format!("{} {name}", self.vendor),
+        }
+    }
+
+    /// Returns one line for the log.
+    pub(crate) fn line(&self) -> String {
+        let mut parts = vec![format!("GPU: {}", self.called())];
+        let mib = |bytes: u64| bytes >> 20;
+        if let Some(total) = self.memory_total_bytes {
+            let used = self.memory_used_bytes.map_or("?".to_owned(), |used| mib(used).to_string());
+            parts.push(format!("{used} of {} MiB used", mib(total)));
+        }
+        parts.extend(self.busy_percent.map(|busy| format!("{busy} % busy")));
+        parts.extend(self.temperature_celsius.map(|celsius| format!("{celsius} °C")));
+        let version = self.driver_version.as_deref().unwrap_or_default();
+        parts.extend(
+            self.driver
+                .as_ref()
+                .map(|driver| format!("driver {driver} {version}").trim_end().to_owned()),
+        );
+        parts.join(", ")
+    }
 }
 
 /// The cards, and where they were looked for.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Found {
     pub(crate) gpus: Vec<Gpu>,
     pub(crate) nvidia_driver: Option<String>,
@@ -29,92 +89,75 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Looks below `root`. The files are the kernel's own, so this does not wait for a disk.
-    pub(crate) fn look(root: &Path) -> Self {
-        let nvidia = root.join("proc/driver/nvidia");
-        let drm = root.join("sys/class/drm");
-        let mut gpus: Vec<_> =
-            folders(&nvidia.join("gpus")).iter().filter_map(|card| nvidia_card(card)).collect();
-        for folder in folders(&drm) {
-            let Some(card) = drm_card(&folder) else { continue };
-            // The two trees tell of the same card.
-            match gpus.iter_mut().find(|known| known.pci.is_some() && known.pci == card.pci) {
-                Some(known) => known.driver = card.driver,
-                None => gpus.push(card),
+    /// Looks everywhere.
+    pub(crate) async fn look(executor: &Surtr, cx: &Context) -> Self {
+        let root = executor.root.clone();
+        let (asked, kernel) = tokio::join!(
+            nvidia::ask(cx),
+            // A card that is waking up can keep a reader of its files waiting.
+            tokio::task::spawn_blocking(move || Self::of_kernel(&root)),
+        );
+        let mut found = kernel.unwrap_or_default();
+        match asked {
+            Ok(gpus) => {
+                found.looked_at.insert(0, "nvidia-smi".to_owned());
+                found.nvidia_driver =
+                    gpus.iter().find_map(|gpu| gpu.driver_version.clone()).or(found.nvidia_driver);
+                gpus.into_iter().rev().for_each(|gpu| found.put(gpu));
             }
+            Err(why) => found.looked_at.insert(0, format!("nvidia-smi ({why})")),
         }
-        Self {
-            gpus,
-            nvidia_driver: fs::read_to_string(nvidia.join("version"))
-                .ok()
-                .and_then(|text| driver_version(&text)),
-            looked_at: [nvidia, drm]
+        found
+    }
+
+    /// Reads what the kernel tells below `root`.
+    fn of_kernel(root: &Path) -> Self {
+        let proc = root.join("proc/driver/nvidia");
+        let class = root.join("sys/class/drm");
+        let mut found = Self {
+            gpus: nvidia::of_kernel(&proc),
+            nvidia_driver: nvidia::driver_version(&proc),
+            looked_at: [&proc, &class]
                 .iter()
                 .map(|path| {
                     let there = if path.exists() { "" } else { " (not there)" };
                     format!("{}{there}", path.display())
                 })
                 .collect(),
+        };
+        for card in drm::cards(&class, &root.join("sys/module")) {
+            // The two trees tell of the same card.
+            let same = |gpu: &&mut Gpu| gpu.pci.is_some() && gpu.pci == card.pci;
+            match found.gpus.iter_mut().find(same) {
+                Some(known) => known.driver = card.driver,
+                None => found.gpus.push(card),
+            }
         }
+        found
     }
-}
 
-/// Reads `/proc/driver/nvidia/gpus/PCI/information`.
-fn nvidia_card(folder: &Path) -> Option<Gpu> {
-    let text = fs::read_to_string(folder.join("information")).ok()?;
-    let value = |name: &str| {
-        text.lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(key, _)| key.trim() == name)
-            .map(|(_, value)| value.trim().to_owned())
-    };
-    Some(Gpu {
-        vendor: "nvidia".to_owned(),
-        name: value("Model"),
-        pci: value("Bus Location").or_else(|| file_name(folder)).map(|pci| pci.to_lowercase()),
-        driver: Some("nvidia".to_owned()),
-        ..Gpu::default()
-    })
-}
-
-/// Reads `/sys/class/drm/cardN/device`; connectors (`card0-DP-1`) and render nodes are no cards.
-fn drm_card(folder: &Path) -> Option<Gpu> {
-    let number = file_name(folder)?.strip_prefix("card")?.to_owned();
-    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
+    /// Puts in a card that the driver's own program tells of, in place of what the kernel told.
+    fn put(&mut self, gpu: Gpu) {
+        self.gpus.retain(|known| known.pci.is_none() || known.pci != gpu.pci);
+        self.gpus.insert(0, gpu);
     }
-    let device = folder.join("device");
-    let read =
-        |name: &str| fs::read_to_string(device.join(name)).ok().map(|text| text.trim().to_owned());
-    let link = |path: &Path| fs::canonicalize(path).ok().as_deref().and_then(file_name);
-    let vendor = read("vendor")?;
-    Some(Gpu {
-        vendor: match vendor.as_str() {
-            "0x10de" => "nvidia".to_owned(),
-            "0x1002" => "amd".to_owned(),
-            "0x8086" => "intel".to_owned(),
-            other => other.to_owned(),
-        },
-        name: read("product_name").filter(|name| !name.is_empty()),
-        pci: link(&device),
-        driver: link(&device.join("driver")),
-        memory_total_bytes: read("mem_info_vram_total").and_then(|text| text.parse().ok()),
-        memory_used_bytes: read("mem_info_vram_used").and_then(|text| text.parse().ok()),
-        busy_percent: read("gpu_busy_percent").and_then(|text| text.parse().ok()),
-    })
-}
 
-/// Finds `560.35.03` in `NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  Fri Aug …`.
-fn driver_version(text: &str) -> Option<String> {
-    text.lines().next()?.split_whitespace().find(|word| is_version(word)).map(str::to_owned)
-}
+    /// Says in one line that nothing was found, and where.
+    pub(crate) fn nothing(&self) -> String {
+        format!("no GPU found; looked at {}", self.looked_at.join(", "))
+    }
 
-fn is_version(word: &str) -> bool {
-    word.contains('.') && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    /// Tells the cards in the log.
+    pub(crate) fn tell(&self, cx: &Context) {
+        if self.gpus.is_empty() {
+            cx.log(self.nothing());
+        }
+        self.gpus.iter().for_each(|gpu| cx.log(gpu.line()));
+    }
 }
 
 fn folders(path: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
     folders.sort();
     folders
@@ -124,60 +167,11 @@ fn file_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_str()?.to_owned())
 }
 
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_machine_without_cards_says_where_was_looked() {
-        let root = tempfile::tempdir().unwrap();
-
-        let found = Found::look(root.path());
-
-        assert_eq!(found.gpus, []);
-        assert!(found.looked_at.iter().all(|path| path.ends_with("(not there)")));
-    }
-
-    #[test]
-    fn a_card_that_two_trees_tell_of_is_one_card() {
-        let root = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        put(
-            "proc/driver/nvidia/gpus/0000:01:00.0/information",
-            "Model: \t\t NVIDIA GeForce RTX 4090\nIRQ:   \t\t 88\nBus Location: \t 0000:01:00.0\n",
-        );
-        put(
-            "proc/driver/nvidia/version",
-            "NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.35.03  Fri Aug 16\nGCC: 12.2.0\n",
-        );
-        put("sys/devices/0000:01:00.0/vendor", "0x10de\n");
-        put("sys/devices/0000:03:00.0/vendor", "0x1002\n");
-        put("sys/devices/0000:03:00.0/mem_info_vram_total", "17163091968\n");
-        put("sys/devices/0000:03:00.0/mem_info_vram_used", "1024\n");
-        put("sys/devices/0000:03:00.0/gpu_busy_percent", "7\n");
-        put("sys/class/drm/version", "drm 1.1.0\n");
-        for (card, device) in [("card0", "0000:01:00.0"), ("card1", "0000:03:00.0")] {
-            put(&format!("sys/class/drm/{card}-DP-1/status"), "connected\n");
-            fs::create_dir_all(root.path().join("sys/class/drm").join(card)).unwrap();
-            symlink(
-                root.path().join("sys/devices").join(device),
-                root.path().join("sys/class/drm").join(card).join("device"),
-            )
-            .unwrap();
-        }
-
-        let found = Found::look(root.path());
-
-        assert_eq!(found.nvidia_driver.as_deref(), Some("560.35.03"));
-        let [nvidia, amd] = &found.gpus[..] else { panic!("{found:?}") };
-        assert_eq!(nvidia.name.as_deref(), Some("NVIDIA GeForce RTX 4090"));
-        assert_eq!((amd.vendor.as_str(), amd.busy_percent), ("amd", Some(7)));
-        assert_eq!(amd.memory_total_bytes, Some(17_163_091_968));
-    }
+/// Reads a file of one line.
+fn read(path: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

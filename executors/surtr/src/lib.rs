@@ -2,12 +2,16 @@
 //!
 //! - [`tasks`]: what it can do, one file each.
 //! - `ollama`: how Ollama is asked, and what its errors mean.
-//! - `gpu`: what the kernel says of the graphics cards.
+//! - `compose`: how its container is brought up.
+//! - `gpu`: what `nvidia-smi` and the kernel say of the graphics cards.
+//! - `size`: sizes of memory as people write them.
 
 use executor_sdk::prelude::*;
 
+mod compose;
 mod gpu;
 mod ollama;
+mod size;
 pub mod tasks;
 
 /// The host with the GPU: Ollama and language models.
@@ -21,6 +25,9 @@ pub struct Surtr {
         value_parser = http_url
     )]
     pub ollama_url: Url,
+    /// The compose file that brings Ollama up, for orders of `ollama-deploy` that name none.
+    #[arg(long, env = "SURTR_COMPOSE_FILE")]
+    pub compose_file: Option<PathBuf>,
     /// The folder that `/proc` and `/sys` are in; tests have one of their own.
     #[arg(skip = PathBuf::from("/"))]
     pub root: PathBuf,
@@ -32,8 +39,15 @@ impl Executor for Surtr {
     fn tasks() -> Tasks<Self> {
         Tasks::new()
             .with::<tasks::LlmHealthCheck>()
+            .with::<tasks::OllamaDeploy>()
+            .with::<tasks::OllamaPullModel>()
             .with::<tasks::OllamaListModels>()
+            .with::<tasks::OllamaDeleteModel>()
+            .with::<tasks::OllamaUnload>()
             .with::<tasks::LlmInference>()
+            .with::<tasks::LlmChat>()
+            .with::<tasks::LlmEmbed>()
+            .with::<tasks::GpuVerify>()
     }
 }
 

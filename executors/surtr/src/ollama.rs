@@ -2,20 +2,37 @@
 //!
 //! Ollama reports an error in the middle of a stream as `{"error": …}` under status 200; whatever
 //! reads a stream here gets it as a failure.
+//!
+//! - `model`: names of models, and what Ollama tells of those it has.
+//! - `stream`: lines of JSON, as they come.
+//! - `answer`: what a model says, piece by piece.
+//! - `format`: the form that an answer is to have.
+//! - `pull`: fetching a model, with its progress.
 
 use std::error::Error as _;
 
 use executor_sdk::prelude::*;
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 
 use crate::Surtr;
 
+mod answer;
+mod format;
+mod model;
+mod pull;
+mod stream;
+
+pub(crate) use answer::seconds;
+pub(crate) use format::Format;
+pub(crate) use model::{Loaded, Model, ModelName, find};
+pub(crate) use stream::Stream;
+
 /// How long a question that Ollama answers from memory may take.
 const SHORT: Duration = Duration::from_secs(10);
 
-/// How long a line of a stream may be before it is no Ollama that talks.
-const LINE: usize = 16 * 1024 * 1024;
+/// How long is waited before Ollama is asked again for a change that it makes in the background.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// How much of an answer that is not understood is shown.
 const SHOWN: usize = 200;
@@ -27,29 +44,11 @@ pub(crate) struct Ollama<'a> {
     cx: &'a Context,
 }
 
-/// A model as `/api/tags` tells it.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Model {
-    pub(crate) name: String,
-    #[serde(default)]
-    pub(crate) size: u64,
-    #[serde(default)]
-    pub(crate) digest: String,
-    #[serde(default)]
-    pub(crate) modified_at: Option<String>,
-    #[serde(default)]
-    pub(crate) details: Details,
-}
-
-/// What a model is made of.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Details {
-    #[serde(default)]
-    pub(crate) family: Option<String>,
-    #[serde(default)]
-    pub(crate) parameter_size: Option<String>,
-    #[serde(default)]
-    pub(crate) quantization_level: Option<String>,
+/// An answer that was no success.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) failure: Failure,
 }
 
 impl<'a> Ollama<'a> {
@@ -67,34 +66,17 @@ impl<'a> Ollama<'a> {
         url.as_str().trim_end_matches('/').to_owned()
     }
 
-    /// Asks one short question.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let request = self.cx.http().request(Method::GET, self.at(path)).timeout(SHORT);
-        let sent = request.send().await.map_err(|error| self.unreachable(&error))?;
-        let status = sent.status();
-        let body = sent.bytes().await.map_err(|error| self.unreachable(&error))?;
-        if !status.is_success() {
-            return Err(self.refused(status, &body));
+    /// Returns its version: the cheapest proof that it answers.
+    pub(crate) async fn version(&self) -> Result<String, Failure> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: String,
         }
-        parse(&body).ok_or_else(|| self.strange(status, &body))
+        let Version { version } = self.get("api/version").await?;
+        Ok(version)
     }
 
-    /// Posts a body and returns the answer's stream; an answer that is no success is a failure.
-    pub(crate) async fn stream(&self, path: &str, body: &Value) -> Result<Stream<'_>, Refused> {
-        let request = self.cx.http().request(Method::POST, self.at(path)).json(body);
-        let sent = request
-            .send()
-            .await
-            .map_err(|error| Refused { status: None, failure: self.unreachable(&error) })?;
-        let status = sent.status();
-        if status.is_success() {
-            return Ok(Stream { ollama: self, response: sent, rest: Vec::new(), is_over: false });
-        }
-        let body = sent.bytes().await.unwrap_or_default();
-        Err(Refused { status: Some(status), failure: self.refused(status, &body) })
-    }
-
-    /// Returns the models that are there.
+    /// Returns the models that are on the disk.
     pub(crate) async fn models(&self) -> Result<Vec<Model>, Failure> {
         #[derive(Deserialize)]
         struct Tags {
@@ -104,18 +86,133 @@ impl<'a> Ollama<'a> {
         Ok(tags.models.unwrap_or_default())
     }
 
-    fn at(&self, path: &str) -> Url {
+    /// Returns the models that are in memory.
+    pub(crate) async fn loaded(&self) -> Result<Vec<Loaded>, Failure> {
+        #[derive(Deserialize)]
+        struct Processes {
+            models: Option<Vec<Loaded>>,
+        }
+        let processes: Processes = self.get("api/ps").await?;
+        Ok(processes.models.unwrap_or_default())
+    }
+
+    /// Loads a model into memory, where it stays as long as Ollama keeps what nobody uses.
+    pub(crate) async fn load(&self, model: &ModelName) -> Result<(), Failure> {
+        let order = json!({"model": model.as_str(), "stream": false});
+        let Err(refused) = self.post::<Value>("api/generate", &order).await else {
+            return Ok(());
+        };
+        // A model that only embeds is loaded by embedding something.
+        if refused.failure.error().contains("does not support generate") {
+            let order = json!({"model": model.as_str(), "input": "x"});
+            self.post::<Value>("api/embed", &order).await.map_err(|refused| refused.failure)?;
+            return Ok(());
+        }
+        Err(self.explain(model, refused).await)
+    }
+
+    /// Takes a model out of memory, and returns when it is out: at once, or when the answers that
+    /// are being made are whole.
+    pub(crate) async fn unload(&self, model: &ModelName, wait: Duration) -> Result<(), Failure> {
+        let order = json!({"model": model.as_str(), "stream": false, "keep_alive": 0});
+        if let Err(refused) = self.post::<Value>("api/generate", &order).await {
+            return Err(self.explain(model, refused).await);
+        }
+        let gone = async {
+            while self.loaded().await?.iter().any(|loaded| model.is(&loaded.name)) {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(wait, gone).await.unwrap_or_else(|_| {
+            Err(Failure::new(format!(
+                "`{model}` is still in memory after {} s: it may be answering somebody; raise \
+                 `wait_seconds`",
+                wait.as_secs()
+            )))
+        })
+    }
+
+    /// Removes a model from the disk.
+    pub(crate) async fn delete(&self, model: &ModelName) -> Result<(), Refused> {
+        let order = json!({"model": model.as_str()});
+        self.send(self.request(Method::DELETE, "api/delete").json(&order)).await?;
+        Ok(())
+    }
+
+    /// Asks one short question.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let sent = self.send(self.request(Method::GET, path).timeout(SHORT)).await;
+        let sent = sent.map_err(|refused| refused.failure)?;
+        self.read(sent).await.map_err(|refused| refused.failure)
+    }
+
+    /// Posts a body and reads the whole answer.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, Refused> {
+        let sent = self.send(self.request(Method::POST, path).json(body)).await?;
+        self.read(sent).await
+    }
+
+    /// Posts a body and returns the answer's stream.
+    pub(crate) async fn stream(&self, path: &str, body: &Value) -> Result<Stream<'_>, Refused> {
+        let sent = self.send(self.request(Method::POST, path).json(body)).await?;
+        Ok(Stream::new(self, sent))
+    }
+
+    /// Says which models there are, when the one asked for is not.
+    pub(crate) async fn explain(&self, model: &ModelName, refused: Refused) -> Failure {
+        if refused.status != Some(StatusCode::NOT_FOUND) {
+            return refused.failure;
+        }
+        match self.models().await {
+            Ok(models) => missing(&[model], &models),
+            Err(_) => refused.failure,
+        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Refused> {
+        let sent = request.send().await.map_err(|error| self.silent(&error))?;
+        let status = sent.status();
+        if status.is_success() {
+            return Ok(sent);
+        }
+        let body = sent.bytes().await.unwrap_or_default();
+        let failure = match error_in(&body) {
+            Some(error) => Failure::new(format!("Ollama answered {}: {error}", status.as_u16())),
+            None => self.strange(status, &body),
+        };
+        Err(Refused { status: Some(status), failure })
+    }
+
+    async fn read<T: DeserializeOwned>(&self, sent: Response) -> Result<T, Refused> {
+        let status = sent.status();
+        let body = sent.bytes().await.map_err(|error| self.silent(&error))?;
+        let failure = match (error_in(&body), parse(&body)) {
+            (Some(error), _) => Failure::new(format!("Ollama reports: {error}")),
+            (None, Some(answer)) => return Ok(answer),
+            (None, None) => self.strange(status, &body),
+        };
+        Err(Refused { status: Some(status), failure })
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(path.split('/'));
         }
-        url
+        self.cx.http().request(method, url)
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failure {
+    /// Says why no answer came.
+    fn silent(&self, error: &reqwest::Error) -> Refused {
         let at = self.shown();
         if error.is_timeout() && !error.is_connect() {
-            return Failure::new(format!("Ollama at {at} did not answer in time"));
+            let failure = Failure::new(format!("Ollama at {at} did not answer in time"));
+            return Refused { status: None, failure };
         }
         let mut cause = error.source();
         let mut text = error.to_string();
@@ -123,17 +220,11 @@ impl<'a> Ollama<'a> {
             text = deeper.to_string();
             cause = deeper.source();
         }
-        Failure::new(format!(
+        let failure = Failure::new(format!(
             "Ollama does not answer at {at} ({text}): start it there, as by `systemctl start ollama`, \
              or set SURTR_OLLAMA_URL to where it listens"
-        ))
-    }
-
-    fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
-        match error_in(body) {
-            Some(error) => Failure::new(format!("Ollama answered {}: {error}", status.as_u16())),
-            None => self.strange(status, body),
-        }
+        ));
+        Refused { status: None, failure }
     }
 
     fn strange(&self, status: StatusCode, body: &[u8]) -> Failure {
@@ -148,61 +239,16 @@ impl<'a> Ollama<'a> {
     }
 }
 
-/// An answer that was no success.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    pub(crate) status: Option<StatusCode>,
-    pub(crate) failure: Failure,
-}
-
-/// Lines of JSON, as they come.
-#[derive(Debug)]
-pub(crate) struct Stream<'a> {
-    ollama: &'a Ollama<'a>,
-    response: Response,
-    rest: Vec<u8>,
-    is_over: bool,
-}
-
-impl Stream<'_> {
-    /// Returns the next line; `None` at the end of the stream.
-    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
-        let Some(line) = self.line().await? else { return Ok(None) };
-        if let Some(error) = error_in(&line) {
-            return Err(Failure::new(format!("Ollama reports in mid-stream: {error}")));
-        }
-        match parse(&line) {
-            Some(value) => Ok(Some(value)),
-            None => Err(self.ollama.strange(self.response.status(), &line)),
-        }
-    }
-
-    async fn line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
-        loop {
-            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.rest.drain(..=end).collect();
-                if line.iter().all(u8::is_ascii_whitespace) {
-                    continue;
-                }
-                return Ok(Some(line));
-            }
-            if self.is_over {
-                let last = std::mem::take(&mut self.rest);
-                return Ok((!last.iter().all(u8::is_ascii_whitespace)).then_some(last));
-            }
-            if self.rest.len() > LINE {
-                return Err(Failure::new("Ollama sent a line without an end"));
-            }
-            match self.response.chunk().await {
-                Ok(Some(bytes)) => self.rest.extend_from_slice(&bytes),
-                Ok(None) => self.is_over = true,
-                Err(error) => {
-                    let broken = Failure::from(error);
-                    return Err(broken.context("the connection to Ollama broke off"));
-                }
-            }
-        }
-    }
+/// Says that models are not there, and which are.
+pub(crate) fn missing(wanted: &[&ModelName], models: &[Model]) -> Failure {
+    let names: Vec<_> = models.iter().map(|model| model.name.as_str()).collect();
+    let there = match names.len() {
+        0 => "none is there; the task `ollama-pull-model` gets one".to_owned(),
+        _ => format!("there are: {}", names.join(", ")),
+    };
+    let quoted: Vec<_> = wanted.iter().map(|name| format!("`{name}`")).collect();
+    Failure::new(format!("Ollama has no model {}; {there}", quoted.join(", ")))
+        .with_data(&json!({"missing": wanted, "models": names}))
 }
 
 fn error_in(json: &[u8]) -> Option<String> {

@@ -1,56 +1,74 @@
 //! A small HTTP server that talks as Ollama does, and goes wrong where it is told to.
 //!
-//! The name of the model decides how `/api/generate` answers.
+//! The name of the model decides how an order is answered; see `script`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
 use executor_sdk::prelude::*;
 
+mod script;
+
 /// A running stand-in. Its threads end with the test's process.
 pub(crate) struct StandIn {
     pub(crate) url: Url,
-    seen: Arc<Seen>,
+    state: Arc<Mutex<State>>,
 }
 
+/// What it knows and has seen.
 #[derive(Default)]
-struct Seen {
-    bodies: Mutex<Vec<Value>>,
-    // How many clients of the model `hangs` have gone away.
-    left: AtomicUsize,
+pub(crate) struct State {
+    /// The names of the models on its disk.
+    pub(crate) models: Vec<String>,
+    /// The models in its memory.
+    pub(crate) loaded: Vec<String>,
+    /// How often one was loaded.
+    pub(crate) loads: usize,
+    /// How many of a model's 200 bytes are in VRAM after each load; the last counts from then on.
+    pub(crate) vram: Vec<u64>,
+    /// Every order that came: its path and its body.
+    pub(crate) orders: Vec<(String, Value)>,
+    /// How many clients of the model `hangs` have gone away.
+    pub(crate) left: usize,
+    /// Whether deleting and unloading only say that they did it.
+    pub(crate) lies: bool,
 }
 
 impl StandIn {
+    /// Starts with two models, of which one is loaded.
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let seen = Arc::new(Seen::default());
-        let shared = Arc::clone(&seen);
+        let state = Arc::new(Mutex::new(State {
+            models: vec!["tiny:latest".to_owned(), "other:7b".to_owned()],
+            loaded: vec!["tiny:latest".to_owned()],
+            vram: vec![150],
+            ..State::default()
+        }));
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let seen = Arc::clone(&shared);
-                thread::spawn(move || serve(&stream, &seen));
+                let state = Arc::clone(&shared);
+                thread::spawn(move || serve(&stream, &state));
             }
         });
-        Self { url, seen }
+        Self { url, state }
     }
 
-    /// Returns the body of the last order to generate.
-    pub(crate) fn last_body(&self) -> Value {
-        self.seen.bodies.lock().unwrap().last().unwrap().clone()
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
     }
 
-    /// Returns how many clients of the model `hangs` have gone away.
-    pub(crate) fn left(&self) -> usize {
-        self.seen.left.load(Ordering::SeqCst)
+    /// Returns the body of the last order to a path.
+    pub(crate) fn last_body(&self, path: &str) -> Value {
+        self.state().orders.iter().rev().find(|(to, _)| to == path).unwrap().1.clone()
     }
 }
 
 /// Serves one request and closes the connection.
-fn serve(stream: &TcpStream, seen: &Seen) {
+fn serve(stream: &TcpStream, state: &Mutex<State>) {
     let mut reader = BufReader::new(stream);
     let mut request = String::new();
     if reader.read_line(&mut request).is_err() {
@@ -68,74 +86,9 @@ fn serve(stream: &TcpStream, seen: &Seen) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    match request.split(' ').nth(1) {
-        Some("/api/version") => whole(stream, 200, r#"{"version":"0.9.6"}"#),
-        Some("/api/tags") => whole(stream, 200, TAGS),
-        Some("/api/ps") => whole(stream, 200, PS),
-        Some("/api/generate") => {
-            let body: Value = std::str::from_utf8(&body).unwrap().parse().unwrap();
-            let model = body["model"].as_str().unwrap_or_default().to_owned();
-            seen.bodies.lock().unwrap().push(body);
-            generate(stream, &model, seen);
-        }
-        _ => whole(stream, 404, "404 page not found"),
-    }
-}
-
-const TAGS: &str = r#"{"models":[
-    {"name":"tiny:latest","model":"tiny:latest","size":130000,"digest":"abc","modified_at":"2026-01-01T00:00:00Z",
-     "details":{"family":"llama","parameter_size":"32K","quantization_level":"F32"}},
-    {"name":"other:7b","size":4000000000,"digest":"def","details":{}}]}"#;
-
-const PS: &str = r#"{"models":[{"name":"tiny:latest","size":200,"size_vram":150,"context_length":4096,
-    "expires_at":"2026-01-01T00:05:00Z"}]}"#;
-
-const END: &str = r#"{"model":"tiny","response":"","done":true,"done_reason":"stop",
-    "total_duration":3000000000,"load_duration":500000000,"prompt_eval_count":5,
-    "prompt_eval_duration":1000000000,"eval_count":2,"eval_duration":500000000}"#;
-
-fn generate(stream: &TcpStream, model: &str, seen: &Seen) {
-    let end = format!("{}\n", END.replace('\n', ""));
-    let end = end.as_str();
-    let hello = "{\"response\":\"Hel\",\"done\":false}\n";
-    let world = "{\"response\":\"lo\",\"done\":false}\n";
-    match model {
-        "tiny" => chunks(stream, &[hello, world, end], true),
-        "thinks" => {
-            let thought = "{\"response\":\"\",\"thinking\":\"hm\",\"done\":false}\n";
-            chunks(stream, &[thought, hello, end], true);
-        }
-        "json" => chunks(stream, &["{\"response\":\"{\\\"a\\\":1}\",\"done\":false}\n", end], true),
-        "empty" => chunks(stream, &[end], true),
-        "breaks" => {
-            chunks(stream, &[hello, "{\"error\":\"CUDA error: out of memory\"}\n"], true);
-        }
-        "ends early" => chunks(stream, &[hello, world], true),
-        "is cut off" => chunks(stream, &[hello], false),
-        "no newline" => chunks(stream, &[hello, end.trim_end()], true),
-        "in pieces" => {
-            let line = "{\"response\":\"Grüße\",\"done\":false}\n".as_bytes();
-            let at = line.iter().position(|byte| *byte == 0xc3).unwrap() + 1;
-            head(stream);
-            for piece in [&line[..5], &line[5..at], &line[at..], end.as_bytes()] {
-                chunk(stream, piece);
-            }
-            chunk(stream, b"");
-        }
-        "hangs" => {
-            head(stream);
-            chunk(stream, hello.as_bytes());
-            // Returns when the client goes away.
-            drop((&*stream).read(&mut [0]));
-            seen.left.fetch_add(1, Ordering::SeqCst);
-        }
-        "busy" => whole(stream, 503, r#"{"error":"server busy, please try again"}"#),
-        "a proxy" => whole(stream, 502, "<html><body>Bad\n Gateway</body></html>"),
-        "talks nonsense" => chunks(stream, &["<html>\n"], true),
-        _ => {
-            whole(stream, 404, &json!({"error": format!("model '{model}' not found")}).to_string());
-        }
-    }
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let body = std::str::from_utf8(&body).unwrap().parse().unwrap_or(Value::Null);
+    script::answer(stream, path, &body, state);
 }
 
 fn whole(stream: &TcpStream, status: u16, body: &str) {
@@ -149,7 +102,7 @@ fn whole(stream: &TcpStream, status: u16, body: &str) {
     );
 }
 
-fn chunks(stream: &TcpStream, pieces: &[&str], with_end: bool) {
+fn chunks(stream: &TcpStream, pieces: &[String], with_end: bool) {
     head(stream);
     for piece in pieces {
         chunk(stream, piece.as_bytes());
@@ -171,6 +124,13 @@ fn chunk(stream: &TcpStream, piece: &[u8]) {
     send(stream, format!("{:x}\r\n", piece.len()).as_bytes());
     send(stream, piece);
     send(stream, b"\r\n");
+}
+
+/// Waits until the client goes away, and counts it.
+fn hang(stream: &TcpStream, state: &Mutex<State>) {
+    let mut stream = stream;
+    drop(stream.read(&mut [0]));
+    state.lock().unwrap().left += 1;
 }
 
 /// Sends what the client still wants to read.

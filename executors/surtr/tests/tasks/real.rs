@@ -1,0 +1,103 @@
+//! The real Ollama: a server of the test's own, with the tiny model.
+//!
+//! `scripts/get-ollama.sh` gets the program. Where it is not there, the tests say so and skip.
+
+use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+
+use executor_sdk::harness::until;
+use executor_sdk::prelude::*;
+use tempfile::TempDir;
+
+use crate::common::closed;
+use crate::gguf;
+
+/// A running server. It ends with this value, or with the test's process.
+pub(crate) struct Real {
+    pub(crate) url: Url,
+    pub(crate) folder: TempDir,
+    program: PathBuf,
+    // The shell that ends the server when its stdin does.
+    shell: Child,
+}
+
+/// Starts the server when nobody holds its stdin any more, it ends: also when this process is killed.
+const SERVE: &str = r#""$1" serve >"$2" 2>&1 </dev/null & cat >/dev/null; kill "$!"; wait "$!""#;
+
+impl Real {
+    /// Starts a server without models; `None`, said aloud, where there is no program.
+    pub(crate) async fn start(test: &str) -> Option<Self> {
+        let Some(program) = find() else {
+            eprintln!("skipped: {test}: no real `ollama`; scripts/get-ollama.sh gets one");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let address = closed();
+        let log = folder.path().join("log");
+        let shell = command("sh", folder.path(), &address.to_string())
+            .args(["-c", SERVE, "sh"])
+            .args([&program, &log])
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let url: Url = format!("http://{address}").parse().unwrap();
+        until("Ollama listens", async || tokio::net::TcpStream::connect(address).await.is_ok())
+            .await;
+        Some(Self { url, folder, program, shell })
+    }
+
+    /// Starts a server with the model `tiny`.
+    pub(crate) async fn with_tiny(test: &str) -> Option<Self> {
+        let real = Self::start(test).await?;
+        let file = real.folder.path().join("Modelfile");
+        std::fs::write(real.folder.path().join("tiny.gguf"), gguf::tiny()).unwrap();
+        std::fs::write(&file, "FROM ./tiny.gguf\nPARAMETER num_predict 12\n").unwrap();
+        let address = real.url.authority().to_owned();
+        let made = command(&real.program, real.folder.path(), &address)
+            .args(["create", "tiny", "-f"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Some(real)
+    }
+
+    /// Returns what the server said.
+    pub(crate) fn log(&self) -> String {
+        let mut text = String::new();
+        let mut file = std::fs::File::open(self.folder.path().join("log")).unwrap();
+        file.read_to_string(&mut text).unwrap();
+        text
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        drop(self.shell.wait());
+    }
+}
+
+/// Finds the program that the script installed, else one on PATH.
+fn find() -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let installed = test.ancestors().skip(2).take(3).map(|folder| folder.join("tools/bin/ollama"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("ollama"));
+    installed.chain(on_path).find(|program| program.is_file())
+}
+
+/// Makes a command that knows nothing of another Ollama of this machine.
+#[expect(clippy::disallowed_methods, reason = "the test's server is no task")]
+fn command(program: impl AsRef<std::ffi::OsStr>, folder: &Path, address: &str) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", folder)
+        .env("OLLAMA_HOST", address)
+        .env("OLLAMA_MODELS", folder.join("models"));
+    command
+}
