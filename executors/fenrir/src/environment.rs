@@ -43,6 +43,15 @@ pub struct Environment {
     /// The Rust toolchain to use where a project names none.
     #[arg(long, env = "RUSTUP_TOOLCHAIN", hide = true)]
     pub rustup_toolchain: Option<OsString>,
+    /// Where go keeps what it downloaded.
+    #[arg(long, env = "GOPATH", hide = true)]
+    pub gopath: Option<OsString>,
+    /// Where go downloads from.
+    #[arg(long, env = "GOPROXY", hide = true, hide_env_values = true)]
+    pub goproxy: Option<OsString>,
+    /// Where Java lies.
+    #[arg(long, env = "JAVA_HOME", hide = true)]
+    pub java_home: Option<OsString>,
     /// Where the Python versions lie.
     #[arg(long, env = "PYENV_ROOT", hide = true)]
     pub pyenv_root: Option<OsString>,
@@ -63,6 +72,9 @@ impl Environment {
             ("CARGO_TARGET_DIR", &self.cargo_target_dir),
             ("RUSTUP_HOME", &self.rustup_home),
             ("RUSTUP_TOOLCHAIN", &self.rustup_toolchain),
+            ("GOPATH", &self.gopath),
+            ("GOPROXY", &self.goproxy),
+            ("JAVA_HOME", &self.java_home),
             ("PYENV_ROOT", &self.pyenv_root),
         ]
         .into_iter()

@@ -1,6 +1,30 @@
-//! The counts of `cargo test`: libtest's summary lines, one for each test binary.
+//! The counts of `cargo test`: libtest's summary lines, one for each test binary. On stable Rust
+//! libtest has nothing else to tell; nextest writes JUnit XML.
 
-use super::Counts;
+use std::ffi::OsStr;
+use std::fs;
+
+use executor_sdk::prelude::*;
+
+use super::junit::Naming;
+use super::{Counts, Plan, Source};
+
+/// Returns the command that runs nextest, under a profile of ours that is as the repository's own
+/// default but for the report.
+pub(super) fn nextest(temp: &Path) -> Result<Plan, Failure> {
+    let report = temp.join("nextest.xml");
+    let config = temp.join("nextest.toml");
+    let path = json!(report).to_string();
+    let text = format!(
+        "[profile.yggdrasil]\nfail-fast = false\n\n[profile.yggdrasil.junit]\npath = {path}\n"
+    );
+    fs::write(&config, text)?;
+    let mut tool = std::ffi::OsString::from("yggdrasil:");
+    tool.push(&config);
+    let args = ["nextest", "run", "--workspace", "--profile=yggdrasil", "--color=never"];
+    let args = args.iter().map(OsStr::new).chain([OsStr::new("--tool-config-file"), &tool]);
+    Ok(Plan::new("cargo", args, Source::Junit(report, Naming::Class)))
+}
 
 /// Adds up the summaries; `None` when there is none, as after a build that failed.
 pub(super) fn counts(stdout: &str) -> Option<Counts> {

@@ -4,11 +4,21 @@ use std::borrow::Cow;
 
 use super::Counts;
 
+/// Where the name of a test case comes from, beside its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Its class: `class::name`.
+    Class,
+    /// The suites that it is in: `outer > inner > name`.
+    Suites,
+}
+
 /// Counts the test cases; `None` when the text is not a whole JUnit file.
-pub(super) fn counts(xml: &str) -> Option<Counts> {
+pub(super) fn counts(xml: &str, naming: Naming) -> Option<Counts> {
     let mut counts = Counts::default();
     let mut case: Option<Case> = None;
     let mut open = Vec::new();
+    let mut suites: Vec<String> = Vec::new();
     let mut saw_suite = false;
     let mut rest = xml;
     while let Some(start) = rest.find('<') {
@@ -24,8 +34,10 @@ pub(super) fn counts(xml: &str) -> Option<Counts> {
             if open.pop()? != name.trim_end() {
                 return None;
             }
-            if name.trim_end() == "testcase" {
-                case.take()?.add_to(&mut counts);
+            match name.trim_end() {
+                "testcase" => case.take()?.add_to(&mut counts),
+                "testsuite" => drop(suites.pop()),
+                _ => {}
             }
             continue;
         }
@@ -33,8 +45,15 @@ pub(super) fn counts(xml: &str) -> Option<Counts> {
         let tag = tag.trim_end_matches('/');
         let name = tag.split_whitespace().next()?;
         match name {
-            "testsuite" | "testsuites" => saw_suite = true,
-            "testcase" => case = Some(Case::new(tag)),
+            "testsuites" => saw_suite = true,
+            "testsuite" => {
+                saw_suite = true;
+                if !is_whole {
+                    suites.push(attribute(tag, "name").unwrap_or_default().into_owned());
+                }
+            }
+            "testcase" if naming == Naming::Class => case = Some(Case::of_class(tag)),
+            "testcase" => case = Some(Case::of_suites(tag, &suites)),
             "failure" | "error" => case.as_mut()?.failed = true,
             "skipped" => case.as_mut()?.skipped = true,
             _ => {}
@@ -55,7 +74,14 @@ struct Case {
 }
 
 impl Case {
-    fn new(tag: &str) -> Self {
+    fn of_suites(tag: &str, suites: &[String]) -> Self {
+        let name = attribute(tag, "name").unwrap_or_default();
+        let names = suites.iter().map(String::as_str).chain([&*name]);
+        let name = names.collect::<Vec<_>>().join(" > ");
+        Self { name, failed: false, skipped: false }
+    }
+
+    fn of_class(tag: &str) -> Self {
         let name = attribute(tag, "name").unwrap_or_default();
         let name = match attribute(tag, "classname") {
             Some(class) if !class.is_empty() => format!("{class}::{name}"),
@@ -170,14 +196,27 @@ mod tests {
             skipped: 1,
             failed_tests: vec![r#"tests.test_a::test_bad["x"]"#.to_owned(), "broken".to_owned()],
         };
-        assert_eq!(counts(FILE), Some(expected));
+        assert_eq!(counts(FILE, Naming::Class), Some(expected));
+    }
+
+    #[test]
+    fn a_name_can_be_told_by_the_suites_around_it() {
+        let xml = r#"<testsuites><testcase name="a" classname="test"><failure/></testcase>
+            <testsuite name="outer"><testsuite name="in"><testcase name="b"><error/></testcase>
+            </testsuite><testcase name="c"/></testsuite><testsuite name="empty"/>
+            <testcase name="d"><failure/></testcase></testsuites>"#;
+
+        let counts = counts(xml, Naming::Suites).unwrap();
+
+        assert_eq!(counts.failed_tests, ["a", "outer > in > b", "d"]);
+        assert_eq!(counts.passed, 1);
     }
 
     #[test]
     fn a_file_that_was_cut_off_counts_for_nothing() {
         for end in (0..FILE.len() - 1).filter(|end| FILE.is_char_boundary(*end)) {
-            assert_eq!(counts(&FILE[..end]), None, "{end}");
+            assert_eq!(counts(&FILE[..end], Naming::Class), None, "{end}");
         }
-        assert_eq!(counts("<html></html>"), None);
+        assert_eq!(counts("<html></html>", Naming::Class), None);
     }
 }

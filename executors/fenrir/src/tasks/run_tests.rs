@@ -1,8 +1,10 @@
 //! `run-tests`: the tests of a folder are run, and counted by the tool's own count.
 
+use executor_sdk::RunCommand;
 use executor_sdk::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use crate::suites::{Counts, Plan, Source, Suite};
+use crate::suites::{Counts, GoEvent, Plan, Source, Suite};
 use crate::{Fenrir, plain};
 
 /// How many names of failed tests the one line for people holds.
@@ -10,9 +12,10 @@ const NAMES_SHOWN: usize = 5;
 
 /// Runs the tests of a folder; the run fails when a test fails, and when none ran.
 ///
-/// Without `command` the tool is found by what lies in the folder, the first of: cargo
-/// (Cargo.toml), pytest (its configuration, or tests that need it), unittest (tests that import
-/// it), make (a rule `test`).
+/// Without `command` and `tool` the tool is found by what lies in the folder, the first of: nextest
+/// (its configuration), cargo (Cargo.toml), pytest (its configuration, or tests that need it),
+/// unittest (tests that import it), npm or node (package.json), go (go.mod), maven (pom.xml), make
+/// (a rule `test`).
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct RunTests {
     /// The folder to test: an absolute path.
@@ -21,6 +24,9 @@ pub struct RunTests {
     /// lies in the folder). The node's policy has to allow it.
     #[serde(default)]
     command: Option<Vec<String>>,
+    /// The tool to use, where more than one fits the folder (default: the first of them).
+    #[serde(default)]
+    tool: Option<Suite>,
 }
 
 impl Task<Fenrir> for RunTests {
@@ -40,8 +46,8 @@ impl Task<Fenrir> for RunTests {
             .await
             .map_err(|error| Failure::new(format!("cannot use `{}`: {error}", folder.display())))?;
         let found = {
-            let folder = folder.clone();
-            tokio::task::spawn_blocking(move || Suite::find(&folder)).await?
+            let (folder, has_nextest) = (folder.clone(), cx.tool("cargo-nextest").is_some());
+            tokio::task::spawn_blocking(move || Suite::find(&folder, has_nextest)).await?
         };
         let (plan, suite) = self.plan(&folder, &found, cx)?;
 
@@ -62,7 +68,10 @@ impl Task<Fenrir> for RunTests {
         if matches!(plan.source, Source::Libtest) {
             command = command.split();
         }
-        let report = command.await?;
+        let report = match &plan.source {
+            Source::Go(events) => Follow::new(events).beside(command, cx).await?,
+            _ => command.await?,
+        };
 
         let stdout = report.stdout().to_owned();
         let shown = plan.shown();
@@ -90,14 +99,62 @@ impl RunTests {
                 .ok_or_else(|| Failure::new("`command` names no program"))?;
             return Ok((plan, None));
         }
-        let Some(suite) = found.first() else {
+        let wanted = self.tool.filter(|tool| found.contains(tool));
+        if let (Some(tool), None) = (self.tool, wanted) {
+            let shown = folder.display();
+            let error = format!("`tool` names {}, which does not fit `{shown}`", json!(tool));
+            return Err(Failure::new(error));
+        }
+        let Some(suite) = wanted.or_else(|| found.first().copied()) else {
             return Err(Failure::new(format!(
-                "found no tests in `{}`: no Cargo.toml, no Python tests, no make rule `test`; \
-                 `command` can say how to test it",
+                "found no tests in `{}`: no Cargo.toml, package.json, go.mod or pom.xml, no Python \
+                 tests, no make rule `test`; `command` can say how to test it",
                 folder.display()
             )));
         };
-        Ok((suite.plan(folder, temp), Some(*suite)))
+        Ok((suite.plan(folder, temp)?, Some(suite)))
+    }
+}
+
+/// Shows what tests print while `go test` writes it into a file of events.
+struct Follow<'a> {
+    events: &'a Path,
+    shown: usize,
+}
+
+impl<'a> Follow<'a> {
+    fn new(events: &'a Path) -> Self {
+        Self { events, shown: 0 }
+    }
+
+    async fn beside(mut self, command: RunCommand<'_>, cx: &Context) -> TaskResult {
+        let mut command = command.into_future();
+        loop {
+            tokio::select! {
+                ended = &mut command => {
+                    self.show(cx).await;
+                    return ended;
+                }
+                () = tokio::time::sleep(Duration::from_millis(500)) => self.show(cx).await,
+            }
+        }
+    }
+
+    /// Prints the whole lines that are new since the last time.
+    async fn show(&mut self, cx: &Context) {
+        let Ok(mut file) = tokio::fs::File::open(self.events).await else { return };
+        let mut bytes = Vec::new();
+        let offset = std::io::SeekFrom::Start(self.shown as u64);
+        if file.seek(offset).await.is_err() || file.read_to_end(&mut bytes).await.is_err() {
+            return;
+        }
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.shown += whole;
+        for line in String::from_utf8_lossy(&bytes[..whole]).lines() {
+            if let Some(event) = GoEvent::read(line) {
+                cx.print(event.output);
+            }
+        }
     }
 }
 

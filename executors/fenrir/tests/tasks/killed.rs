@@ -107,7 +107,7 @@ impl Drop for Program {
 fn until(what: &str, condition: impl Fn() -> bool) {
     let began = Instant::now();
     while !condition() {
-        assert!(began.elapsed() < Duration::from_secs(60), "waited too long until {what}");
+        assert!(began.elapsed() < Duration::from_mins(1), "waited too long until {what}");
         std::thread::yield_now();
     }
 }

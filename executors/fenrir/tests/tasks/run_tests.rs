@@ -177,3 +177,164 @@ async fn the_nodes_policy_decides_about_commands_and_paths() {
         assert_eq!(refusal.code.http_status(), 403, "{refusal:?}");
     }
 }
+
+#[tokio::test]
+async fn go_counts_tests_and_subtests_and_names_what_fails() {
+    if !works("go", &["version"]) {
+        return skipped("go_counts_tests_and_subtests_and_names_what_fails", "there is no go");
+    }
+    let stage = Stage::new().await;
+    let head = "package x\nimport \"testing\"\n\
+                func TestGood(t *testing.T) {}\nfunc TestLater(t *testing.T) { t.Skip() }\n";
+    for name in ["red", "green", "broken", "none"] {
+        stage.put(&format!("{name}/go.mod"), "module example.org/x\n\ngo 1.21\n");
+        stage.put(&format!("{name}/x.go"), "package x\n");
+    }
+    stage.put("green/x_test.go", head);
+    let bad = "func TestBad(t *testing.T) {\n\tt.Run(\"fine\", func(t *testing.T) {})\n\
+               \tt.Run(\"not fine\", func(t *testing.T) { t.Error(\"what a pity\") })\n}\n";
+    stage.put("red/x_test.go", &format!("{head}{bad}"));
+    stage.put("broken/x_test.go", &format!("{head}func TestBad(t *testing.T) {{ nope() }}\n"));
+
+    let red = stage.run("run-tests", json!({"repo_path": stage.text("red")})).await;
+    let green = stage.run("run-tests", json!({"repo_path": stage.text("green")})).await;
+    let broken = stage.run("run-tests", json!({"repo_path": stage.text("broken")})).await;
+    let none = stage.run("run-tests", json!({"repo_path": stage.text("none")})).await;
+
+    assert_eq!(failed(&red), "1 of 3 tests failed: example.org/x.TestBad/not_fine");
+    assert_eq!(red.exit_code, Some(1));
+    assert!(red.output.contains("what a pity\n"), "{red:?}");
+    let data = completed(&green);
+    assert_eq!(data["tool"], json!("go"));
+    assert_eq!(data["command"], json!(["go", "test", "-json", "./..."]));
+    assert_eq!(
+        (&data["passed"], &data["failed"], &data["skipped"]),
+        (&json!(1), &json!(0), &json!(1))
+    );
+    assert_eq!(broken.data["failed_tests"], json!(["example.org/x [does not build]"]));
+    failed(&broken);
+    assert!(broken.output.contains("undefined: nope"), "{broken:?}");
+    assert!(failed(&none).contains("no test ran"), "{none:?}");
+}
+
+#[tokio::test]
+async fn node_counts_what_passes_and_names_what_fails() {
+    if !works("npm", &["--version"])
+        || !works("node", &["--test", "--test-reporter=junit", "/dev/null"])
+    {
+        let test = "node_counts_what_passes_and_names_what_fails";
+        return skipped(test, "there is no npm, or no node with a JUnit reporter");
+    }
+    let stage = Stage::new().await;
+    let good = "const {describe, it} = require('node:test');\n\
+                describe('all', () => { it('good', () => {}); it('later', {skip: true}, () => {});\n";
+    for name in ["red", "green", "none"] {
+        let package = json!({"name": name, "scripts": {"test": "node --test"}});
+        stage.put(&format!("{name}/package.json"), &package.to_string());
+    }
+    stage.put("green/a.test.js", &format!("{good}}});\n"));
+    stage
+        .put("red/a.test.js", &format!("{good}it('bad', () => {{ throw new Error('x') }}) }});\n"));
+    stage.put("bare/package.json", "{\"name\": \"bare\"}");
+    stage.put("bare/test/one.js", &format!("{good}}});\n"));
+    stage.put("other/package.json", "{\"scripts\": {\"test\": \"echo fine\"}}");
+
+    let red = stage.run("run-tests", json!({"repo_path": stage.text("red")})).await;
+    let green = stage.run("run-tests", json!({"repo_path": stage.text("green")})).await;
+    let none = stage.run("run-tests", json!({"repo_path": stage.text("none")})).await;
+    let bare = stage.run("run-tests", json!({"repo_path": stage.text("bare")})).await;
+    let other = stage.run("run-tests", json!({"repo_path": stage.text("other")})).await;
+
+    assert_eq!(failed(&red), "1 of 2 tests failed: all > bad");
+    assert_eq!(completed(&green)["tool"], json!("node"));
+    for outcome in [&green, &bare] {
+        let data = completed(outcome);
+        assert_eq!(
+            (&data["passed"], &data["failed"], &data["skipped"]),
+            (&json!(1), &json!(0), &json!(1))
+        );
+    }
+    assert!(failed(&none).contains("no test ran"), "{none:?}");
+    assert_eq!(completed(&other)["counts_known"], json!(false));
+}
+
+#[tokio::test]
+async fn maven_is_counted_by_the_reports_of_this_run() {
+    // Maven's plugins come from the network, so its stand-in writes what surefire writes.
+    let report = "<testsuite name=\"a.ATest\" tests=\"2\"><testcase name=\"good\" classname=\"a.ATest\"/>\
+                  <testcase name=\"bad\" classname=\"a.ATest\"><failure/></testcase></testsuite>";
+    let script = format!(
+        "test -e silent && exit 0\nmkdir -p core/target/surefire-reports\n\
+         echo '{report}' > core/target/surefire-reports/TEST-a.ATest.xml\nexit 1"
+    );
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("pom.xml"), "<project/>\n").unwrap();
+    let fenrir = Harness::with(Fenrir::new(environment())).program("mvn", script).start().await;
+
+    let params = json!({"repo_path": home.path()});
+    let red = fenrir.execute("run-tests", params.clone()).await.unwrap();
+    std::fs::write(home.path().join("silent"), "").unwrap();
+    let old = home.path().join("core/target/surefire-reports/TEST-a.ATest.xml");
+    let long_ago = std::time::SystemTime::now() - Duration::from_mins(5);
+    std::fs::File::options().write(true).open(old).unwrap().set_modified(long_ago).unwrap();
+    let nothing = fenrir.execute("run-tests", params).await.unwrap();
+
+    assert_eq!(failed(&red), "1 of 2 tests failed: a.ATest::bad");
+    assert_eq!(red.data["tool"], json!("maven"));
+    assert!(failed(&nothing).contains("counted no test"), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn the_real_maven_counts_too() {
+    let stage = Stage::new().await;
+    stage.put("repo/pom.xml", include_str!("maven-pom.xml"));
+    let test = "import static org.junit.Assert.*;\npublic class ATest {\n\
+                @org.junit.Test public void good() {}\n\
+                @org.junit.Test public void bad() { fail(); }\n}\n";
+    stage.put("repo/src/test/java/ATest.java", test);
+    let pom = stage.text("repo/pom.xml");
+    if !works("mvn", &["--offline", "--quiet", "--file", &pom, "-Dtest=ATest#good", "test"]) {
+        let why = "there is no mvn that has surefire and JUnit on this disk";
+        return skipped("the_real_maven_counts_too", why);
+    }
+
+    let outcome = stage.run("run-tests", json!({"repo_path": stage.text("repo")})).await;
+
+    assert_eq!(failed(&outcome), "1 of 2 tests failed: ATest::bad");
+}
+
+#[tokio::test]
+async fn nextest_is_used_where_the_repository_and_the_node_have_it() {
+    if !works("cargo", &["nextest", "--version"]) {
+        let test = "nextest_is_used_where_the_repository_and_the_node_have_it";
+        return skipped(test, "there is no cargo-nextest");
+    }
+    let stage = Stage::new().await;
+    stage.put("repo/Cargo.toml", MANIFEST);
+    stage.put("repo/.config/nextest.toml", "[profile.default]\nretries = 0\n");
+    stage.put("repo/src/lib.rs", "#[test]\nfn good() {}\n#[test]\nfn bad() { panic!() }\n");
+
+    let outcome = stage.run("run-tests", json!({"repo_path": stage.text("repo")})).await;
+
+    assert!(failed(&outcome).starts_with("1 of 2 tests failed: small::bad"), "{outcome:?}");
+    assert_eq!(outcome.data["tool"], json!("nextest"));
+}
+
+#[tokio::test]
+async fn the_order_may_name_one_of_the_tools_that_fit() {
+    if !works("make", &["--version"]) {
+        return skipped("the_order_may_name_one_of_the_tools_that_fit", "there is no make");
+    }
+    let stage = Stage::new().await;
+    stage.put("repo/Makefile", "test:\n\techo fine\n");
+    stage.put("repo/go.mod", "module example.org/x\n");
+    let order = |tool: &str| json!({"repo_path": stage.text("repo"), "tool": tool});
+
+    let make = stage.run("run-tests", order("make")).await;
+    let pytest = stage.run("run-tests", order("pytest")).await;
+    let unknown = stage.fenrir.execute("run-tests", order("bazel")).await;
+
+    assert_eq!(completed(&make)["tool"], json!("make"));
+    assert!(failed(&pytest).contains("does not fit"), "{pytest:?}");
+    unknown.unwrap_err();
+}
