@@ -148,6 +148,13 @@ impl Context {
         Ok(revealed)
     }
 
+    /// Makes a text that is not on the node a secret as well, such as the id of a session.
+    pub fn keep_secret(&self, text: impl Into<String>) -> Revealed {
+        let revealed = Revealed::new(text.into());
+        self.inner.log.mask(&revealed);
+        revealed
+    }
+
     /// Holds new work off: `/health` says `draining` with the reason, and orders are refused, for
     /// as long as the answer lives. What runs already goes on; [`Hold::others`] tells.
     pub fn hold_new_work(&self, reason: impl Into<String>) -> Hold {

@@ -92,6 +92,10 @@ impl JsonSchema for Secret {
 pub struct Revealed(String);
 
 impl Revealed {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// Returns the value.
     pub fn expose(&self) -> &str {
         &self.0
@@ -157,7 +161,7 @@ const MASKED: &str = "***";
 impl Mask {
     pub(crate) fn add(&mut self, secret: &Revealed) {
         let bytes = secret.0.as_bytes().to_vec();
-        if !self.secrets.contains(&bytes) {
+        if !bytes.is_empty() && !self.secrets.contains(&bytes) {
             self.secrets.push(bytes);
             self.secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         }

@@ -75,9 +75,10 @@ impl Hosts {
     pub(crate) fn get(&self, name: &str) -> Result<&Host, Failure> {
         self.hosts.get(name).ok_or_else(|| {
             let shown: String = name.chars().take(80).flat_map(char::escape_default).collect();
-            let known = match self.hosts.is_empty() {
-                true => format!("it is empty; the node's owner may fill `{FILE}`"),
-                false => format!("it has {}", self.names().collect::<Vec<_>>().join(", ")),
+            let known = if self.hosts.is_empty() {
+                format!("it is empty; the node's owner may fill `{FILE}`")
+            } else {
+                format!("it has {}", self.names().collect::<Vec<_>>().join(", "))
             };
             Failure::new(format!("the host table of this node has no `{shown}`: {known}"))
         })

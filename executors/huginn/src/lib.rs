@@ -4,6 +4,7 @@
 //! - `hosts`: the node's table of machines.
 //! - `target`: what a network check connects to; `mac`: a card's address.
 //! - `broadcast`: where a magic packet goes.
+//! - `web`: asking services for JSON, and where a secret may go; `pihole`: its session.
 //! - `reach`: whether a machine is up, and how that is known; `ping`: ICMP echo.
 
 use executor_sdk::prelude::*;
@@ -11,10 +12,12 @@ use executor_sdk::prelude::*;
 mod broadcast;
 mod hosts;
 mod mac;
+mod pihole;
 mod ping;
 mod reach;
 mod target;
 pub mod tasks;
+mod web;
 
 pub use hosts::Hosts;
 
@@ -24,6 +27,14 @@ pub struct Huginn {
     /// The machines that tasks may name [default: /etc/yggdrasil/hosts.yaml, if it is there].
     #[arg(long, env = "HUGINN_HOSTS", value_name = "FILE")]
     pub hosts: Option<PathBuf>,
+
+    /// Where the Pi-hole listens [default: `http://pi.hole`].
+    #[arg(long, env = "HUGINN_PIHOLE_URL", value_name = "URL")]
+    pub pihole_url: Option<Url>,
+
+    /// Where the Plex server listens [default: `http://127.0.0.1:32400`].
+    #[arg(long, env = "HUGINN_PLEX_URL", value_name = "URL")]
+    pub plex_url: Option<Url>,
 
     /// What `hosts` says.
     #[arg(skip)]
@@ -44,5 +55,21 @@ impl Executor for Huginn {
             .with::<tasks::NetworkCheck>()
             .with::<tasks::PowerWake>()
             .with::<tasks::PowerStatus>()
+            .with::<tasks::MonitorPihole>()
+            .with::<tasks::MonitorPlex>()
     }
+}
+
+impl Huginn {
+    pub(crate) fn pihole_url(&self) -> Url {
+        self.pihole_url.clone().unwrap_or_else(|| fixed("http://pi.hole"))
+    }
+
+    pub(crate) fn plex_url(&self) -> Url {
+        self.plex_url.clone().unwrap_or_else(|| fixed("http://127.0.0.1:32400"))
+    }
+}
+
+fn fixed(url: &str) -> Url {
+    Url::parse(url).expect("it is written here")
 }

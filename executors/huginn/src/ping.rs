@@ -40,8 +40,7 @@ impl Echo {
         match self.pinger.ping(sequence, &[0x59; 56]).await {
             Ok((answer, took)) if is_echo(&answer) => Ok(took),
             // A router on the way, or our own kernel, says that nobody is there.
-            Ok(_) => Err(NO_ECHO.to_owned()),
-            Err(SurgeError::Timeout { .. }) => Err(NO_ECHO.to_owned()),
+            Ok(_) | Err(SurgeError::Timeout { .. }) => Err(NO_ECHO.to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

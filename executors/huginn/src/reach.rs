@@ -46,12 +46,10 @@ pub(crate) async fn look(address: IpAddr, port: Option<u16>, limit: Duration) ->
         (Some(gone @ Seen::Unreachable { .. }), _) | (None, gone @ Seen::Unreachable { .. }) => {
             gone
         }
-        (Some(Seen::Silent { how: port }), Seen::Silent { how: echo }) => {
-            Seen::Silent { how: format!("{port}, {echo}") }
-        }
-        (Some(Seen::Silent { how: port }), Seen::Unreachable { how: echo }) => {
-            Seen::Silent { how: format!("{port}, {echo}") }
-        }
+        (
+            Some(Seen::Silent { how: port }),
+            Seen::Silent { how: echo } | Seen::Unreachable { how: echo },
+        ) => Seen::Silent { how: format!("{port}, {echo}") },
         (None, silent @ Seen::Silent { .. }) => silent,
     }
 }

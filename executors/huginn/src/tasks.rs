@@ -1,10 +1,14 @@
 //! The work that Huginn can do.
 
+mod monitor_pihole;
+mod monitor_plex;
 mod network_check;
 mod ops_health_check;
 mod power_status;
 mod power_wake;
 
+pub use monitor_pihole::MonitorPihole;
+pub use monitor_plex::MonitorPlex;
 pub use network_check::NetworkCheck;
 pub use ops_health_check::OpsHealthCheck;
 pub use power_status::PowerStatus;

@@ -6,7 +6,11 @@ mod namespaces;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod web;
 
 #[cfg(test)]
 use executor_sdk::{
