@@ -11,8 +11,7 @@ use crate::ollama::{ModelName, Ollama};
 pub struct OllamaPullModel {
     /// The name of the model: `llama3.2`, `qwen3:8b`, `hf.co/OWNER/NAME:TAG`.
     model: ModelName,
-    /// Whether a registry of one's own may speak plain HTTP, or have a certificate that nobody
-    /// vouches for.
+    /// Whether the registry is asked over plain HTTP, as one of your own may want.
     #[serde(default)]
     insecure: bool,
 }

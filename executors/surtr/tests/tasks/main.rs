@@ -22,4 +22,6 @@ mod models;
 #[cfg(test)]
 mod real;
 #[cfg(test)]
+mod registry;
+#[cfg(test)]
 mod stand_in;

@@ -1,9 +1,12 @@
 //! Pulling, deleting and unloading: what is proved, and what goes wrong on the way.
 
-use executor_sdk::harness::{Ending, until};
+use executor_sdk::harness::{Ending, Harness, until};
 use executor_sdk::prelude::*;
 
-use crate::common::{completed, failed, start};
+use crate::common::{completed, failed, start, surtr_at};
+use crate::gguf;
+use crate::real::Real;
+use crate::registry::Registry;
 
 #[tokio::test]
 async fn a_pull_tells_percent_and_bytes_and_proves_that_the_model_is_there() {
@@ -20,6 +23,32 @@ async fn a_pull_tells_percent_and_bytes_and_proves_that_the_model_is_there() {
     assert!(lines.contains(&"pulling 6f85: 100 % (1000000 of 1000000 bytes)"), "{lines:#?}");
     assert!(lines.len() < 30, "{lines:#?}");
     assert_eq!(ollama.last_body("/api/pull")["insecure"], json!(false));
+}
+
+#[tokio::test]
+async fn the_real_ollama_pulls_and_tells_percent_and_bytes() {
+    let name = "the_real_ollama_pulls_and_tells_percent_and_bytes";
+    let Some(real) = Real::with_tiny(name).await else { return };
+    let registry = Registry::of(&real.folder.path().join("models"), "tiny");
+    let surtr = Harness::start(surtr_at(real.url.clone())).await;
+    // What is on the disk already is not fetched.
+    let delete = surtr.execute("ollama-delete-model", json!({"model": "tiny"})).await.unwrap();
+    completed(&delete);
+
+    let order = json!({"model": registry.model, "insecure": true});
+    let first = surtr.execute("ollama-pull-model", order.clone()).await.unwrap();
+    let second = surtr.execute("ollama-pull-model", order).await.unwrap();
+
+    let data = completed(&first);
+    assert_eq!(data["changed"], json!(true));
+    assert_eq!(data["model"], json!(format!("{}:latest", registry.model)));
+    assert!(first.output.contains("pulling manifest\n"), "{}", first.output);
+    let whole = gguf::tiny().len();
+    let line = format!(": 100 % ({whole} of {whole} bytes)\n");
+    assert!(first.output.contains(&line), "{}", first.output);
+    assert_eq!(completed(&second)["changed"], json!(false));
+    let prompt = json!({"model": registry.model, "prompt": "Hello"});
+    completed(&surtr.execute("llm-inference", prompt).await.unwrap());
 }
 
 #[tokio::test]
