@@ -44,6 +44,14 @@ impl fmt::Display for Service {
     }
 }
 
+/// How a service is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) is_running: bool,
+    /// The ids of its containers.
+    pub(crate) containers: Vec<String>,
+}
+
 /// A compose program of this node, and the file it works on.
 #[derive(Debug)]
 pub(crate) struct Compose<'a> {
@@ -108,10 +116,17 @@ impl<'a> Compose<'a> {
         up.limit(self.cx.remaining()).await
     }
 
-    /// Returns the ids of the service's containers, if the program can tell.
-    pub(crate) async fn containers(&self, service: &Service) -> Option<Vec<String>> {
-        let asked = self.command().args(["ps", "--quiet"]).arg(&service.0);
-        let report = asked.limit(SHORT).split().quiet().await.ok()?;
+    /// Returns how a service is, if the program can tell; not each can.
+    pub(crate) async fn state(&self, service: &Service) -> Option<State> {
+        // The ids alone would not do: docker-compose lists containers that have ended, too.
+        let running = self.lines(&["ps", "--services", "--filter", "status=running"]).await?;
+        let containers = self.lines(&["ps", "--quiet", &service.0]).await?;
+        Some(State { is_running: running.contains(&service.0), containers })
+    }
+
+    async fn lines(&self, words: &[&str]) -> Option<Vec<String>> {
+        let asked = self.command().args(words).limit(SHORT).split().quiet();
+        let report = asked.await.ok()?;
         let lines = report.stdout().lines().map(str::trim);
         Some(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }

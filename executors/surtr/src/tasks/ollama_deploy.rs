@@ -53,7 +53,7 @@ impl Task<Surtr> for OllamaDeploy {
         };
         let compose = Compose::find(cx, file).await?;
         cx.log(format!("by {}: {}", compose.called(), compose.version()));
-        let before = compose.containers(&self.service).await;
+        let before = compose.state(&self.service).await;
         compose.up(&self.service).await?;
         let mut data = json!({
             "compose": compose.called(),
@@ -74,8 +74,8 @@ impl Task<Surtr> for OllamaDeploy {
         data["version"] = json!(version);
         data["answer_seconds"] = json!(began.elapsed().as_secs_f64());
         // What answers may be another Ollama than the container's.
-        let after = compose.containers(&self.service).await;
-        if after.as_ref().is_some_and(Vec::is_empty) {
+        let after = compose.state(&self.service).await;
+        if after.as_ref().is_some_and(|after| !after.is_running) {
             compose.tell_logs(&self.service).await;
             let text = format!(
                 "an Ollama answers at {}, but `{}` does not run: its log is in the output",
@@ -84,16 +84,20 @@ impl Task<Surtr> for OllamaDeploy {
             );
             return Err(Failure::new(text).with_data(&data));
         }
-        let changed = after != before;
-        data["containers"] = json!(after);
+        data["containers"] = json!(after.as_ref().map(|after| &after.containers));
+        let changed = before.zip(after).map(|(before, after)| before != after);
 
         let (models, pulled) = match self.fetch(&ollama, cx).await {
             Ok(done) => done,
             Err(failure) => return Err(failure.with_data(&data)),
         };
         data["models"] = json!(models);
-        data["changed"] = json!(changed || pulled > 0);
-        let how = if changed { "is up now" } else { "was up already" };
+        data["changed"] = if pulled > 0 { json!(true) } else { json!(changed) };
+        let how = match changed {
+            Some(true) => "is up now",
+            Some(false) => "was up already",
+            None => "is up",
+        };
         let text = format!(
             "`{}` {how}: Ollama {version} at {}; {pulled} models fetched, {} were there",
             self.service,

@@ -20,7 +20,9 @@ fn compose(folder: &Path) -> String {
            *version) echo 'Compose version v2.27.0' ;;
            *'up --detach '*) [ ! -e {folder}/broken ] || {{ echo 'no such image' >&2; exit 1; }}
                              touch {folder}/up; echo 'Container started' ;;
-           *'ps --quiet '*) if [ -e {folder}/up ] && [ ! -e {folder}/dies ]; then echo 4f00; fi ;;
+           *'ps --quiet '*) [ ! -e {folder}/up ] || echo 4f00 ;;
+           *'ps --services --filter status=running')
+             if [ -e {folder}/up ] && [ ! -e {folder}/dies ]; then echo ollama; echo llm; fi ;;
            *'logs --tail 20 '*) echo 'the last words' ;;
            *) echo \"what is $*?\" >&2; exit 64 ;;
          esac"
@@ -112,6 +114,20 @@ async fn whichever_compose_program_works_is_taken() {
         let is_up = node.calls().iter().any(|call| call.ends_with(" up --detach llm"));
         assert!(is_up, "{:?}", node.calls());
     }
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_list_containers_claims_no_change() {
+    let node = Node::new();
+    let script =
+        format!("case \"$*\" in *' ps '*) exit 2 ;; esac\n{}", compose(node.folder.path()));
+    let surtr = node.start(NO_PLUGIN, NO_PLUGIN, &script).await;
+
+    let outcome = surtr.execute("ollama-deploy", json!({"compose_file": node.file})).await.unwrap();
+
+    let data = completed(&outcome);
+    assert_eq!((&data["changed"], &data["containers"]), (&json!(null), &json!(null)));
+    assert!(outcome.output.contains("`ollama` is up: Ollama 0.9.6"), "{}", outcome.output);
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod contract;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod gguf;
 #[cfg(test)]
 mod gpu;
@@ -21,6 +23,8 @@ mod hostile;
 mod models;
 #[cfg(test)]
 mod real;
+#[cfg(test)]
+mod real_docker;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::io::Read as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use executor_sdk::harness::until;
 use executor_sdk::prelude::*;
@@ -16,7 +17,7 @@ use crate::gguf;
 /// A running server. It ends with this value, or with the test's process.
 pub(crate) struct Real {
     pub(crate) url: Url,
-    pub(crate) folder: TempDir,
+    pub(crate) folder: Arc<TempDir>,
     program: PathBuf,
     // The shell that ends the server when its stdin does.
     shell: Child,
@@ -32,7 +33,7 @@ impl Real {
             eprintln!("skipped: {test}: no real `ollama`; scripts/get-ollama.sh gets one");
             return None;
         };
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         let address = closed();
         let log = folder.path().join("log");
         let shell = command("sh", folder.path(), &address.to_string())
@@ -64,6 +65,11 @@ impl Real {
         Some(real)
     }
 
+    /// Ends the server, and returns the folder with its models.
+    pub(crate) fn stop(self) -> Arc<TempDir> {
+        Arc::clone(&self.folder)
+    }
+
     /// Returns what the server said.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
@@ -81,7 +87,7 @@ impl Drop for Real {
 }
 
 /// Finds the program that the script installed, else one on PATH.
-fn find() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<PathBuf> {
     let test = std::env::current_exe().unwrap();
     let installed = test.ancestors().skip(2).take(3).map(|folder| folder.join("tools/bin/ollama"));
     let path = std::env::var_os("PATH").unwrap_or_default();
