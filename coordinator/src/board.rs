@@ -2,7 +2,7 @@
 //! troubles. What must survive is in the ledger; this is the copy that plans and answers are made
 //! from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,14 +16,24 @@ use crate::beads::BeadId;
 use crate::ledger::{Attempt, Hold};
 use crate::plan::{Active, Intake, Listed, Plan};
 
+#[cfg(test)]
+mod tests;
+
 /// The window of the emergency brake.
 const MINUTE: Duration = Duration::from_mins(1);
+/// How long a bead rests that was given back at once; doubled each time.
+const FIRST_REST: Duration = Duration::from_secs(5);
+const LONGEST_REST: Duration = Duration::from_mins(5);
+/// After so long beyond its rest a bead begins anew.
+const FORGIVEN: Duration = Duration::from_mins(10);
 
 /// What is wrong, by where it comes from: each source has one text at a time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// The Beads CLI or its store.
+    /// The Beads CLI or its store, when a bead is written or looked at.
     Beads,
+    /// The Beads CLI or its store, when the beads are listed.
+    Listing,
     /// The ledger.
     Ledger,
     /// Writing the end of this bead's attempt.
@@ -38,7 +48,7 @@ impl Source {
     /// Whether new claims would fail as well.
     fn closes_intake(&self) -> bool {
         match self {
-            Self::Beads | Self::Ledger => true,
+            Self::Beads | Self::Listing | Self::Ledger => true,
             // One bead's trouble is not the others'.
             Self::Settle(_) | Self::Poisoned(_) | Self::Gates => false,
         }
@@ -50,9 +60,19 @@ impl Source {
 pub struct Held {
     pub bead: BeadId,
     pub title: String,
+    pub task_type: String,
     pub hold: Hold,
+    /// The attempt that it is marked with.
+    pub mark: Uuid,
     /// None when another ledger's coordinator blocked it.
     pub attempt: Option<Attempt>,
+}
+
+/// A bead that was given back at once; claimed again and again it would keep Beads busy.
+#[derive(Debug)]
+struct Rest {
+    until: Instant,
+    length: Duration,
 }
 
 /// The plan together with the listing it was made from.
@@ -75,6 +95,7 @@ struct Inner {
     held: BTreeMap<BeadId, Held>,
     /// When we last wrote a bead: an older listing of it is stale.
     touched: HashMap<BeadId, Instant>,
+    resting: HashMap<BeadId, Rest>,
     starts: VecDeque<Instant>,
     /// When beads come back into the listing without a write.
     list_at: BTreeSet<Timestamp>,
@@ -93,7 +114,8 @@ impl Board {
     /// Takes over a listing that was begun at `begun`.
     ///
     /// What it says of beads that we wrote since then is old; [`Board::room`] leaves them out.
-    pub fn list(&self, mut listed: Vec<Listed>, without_task_type: u64, begun: Instant) {
+    /// Returns whether there are such: then the beads should be listed once more.
+    pub fn list(&self, mut listed: Vec<Listed>, without_task_type: u64, begun: Instant) -> bool {
         let mut inner = self.lock();
         let seen: HashMap<&BeadId, Timestamp> =
             inner.listed.iter().map(|old| (old.bead(), old.first_seen)).collect();
@@ -107,6 +129,7 @@ impl Board {
         inner.listed = Arc::new(listed);
         inner.listed_at = Some(Timestamp::now());
         inner.without_task_type = without_task_type;
+        inner.listed.iter().any(|listed| inner.touched.contains_key(listed.bead()))
     }
 
     /// Returns the last listing, and how many beads it left out because they are people's.
@@ -139,13 +162,27 @@ impl Board {
     pub fn begin(&self, attempt: Attempt) {
         let mut inner = self.lock();
         inner.reserved.remove(&attempt.bead);
-        inner.starts.push_back(Instant::now());
+        inner.held.remove(&attempt.bead);
+        // The brake is for work, not for beads that are only blocked.
+        if attempt.executor.is_some() {
+            inner.starts.push_back(Instant::now());
+        }
         inner.active.insert(attempt.id, attempt);
     }
 
     /// Keeps the newest state of an open attempt.
     pub fn update(&self, attempt: &Attempt) {
-        self.lock().active.insert(attempt.id, attempt.clone());
+        use crate::ledger::Stage;
+        let mut inner = self.lock();
+        inner.active.insert(attempt.id, attempt.clone());
+        if attempt.stage == Stage::Lost {
+            inner.touched.insert(attempt.bead.clone(), Instant::now());
+        }
+        drop(inner);
+        if matches!(attempt.stage, Stage::Ended | Stage::Lost) {
+            // Its room is free.
+            self.changed.notify_one();
+        }
     }
 
     /// Notes that an attempt takes no room any more; what the last listing says of its bead is
@@ -173,9 +210,12 @@ impl Board {
     pub fn room(&self) -> (Vec<Active>, u32) {
         use crate::ledger::Stage;
         let mut inner = self.lock();
+        let now = Instant::now();
+        inner.resting.retain(|_, rest| now < rest.until + FORGIVEN);
         while inner.starts.front().is_some_and(|at| at.elapsed() >= MINUTE) {
             inner.starts.pop_front();
         }
+        let resting = inner.resting.iter().filter(|(_, rest)| now < rest.until).map(|(id, _)| id);
         let active = inner
             .active
             .values()
@@ -188,7 +228,7 @@ impl Board {
                 labels: attempt.labels.clone(),
             })
             .chain(inner.reserved.values().cloned())
-            .chain(inner.touched.keys().map(|bead| Active {
+            .chain(inner.touched.keys().chain(resting).map(|bead| Active {
                 bead: bead.clone(),
                 executor: None,
                 task_type: String::new(),
@@ -196,6 +236,31 @@ impl Board {
             }))
             .collect();
         (active, u32::try_from(inner.starts.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Lets a bead rest that was given back at once, longer each time.
+    pub fn rest(&self, bead: &BeadId) {
+        let mut inner = self.lock();
+        let before = inner.resting.get(bead).map(|rest| rest.length * 2);
+        let length = before.unwrap_or(FIRST_REST).min(LONGEST_REST);
+        inner.resting.insert(bead.clone(), Rest { until: Instant::now() + length, length });
+        inner.list_at.insert(Timestamp::now() + length);
+    }
+
+    /// Notes that a bead is what it was listed as.
+    pub fn rested(&self, bead: &BeadId) {
+        self.lock().resting.remove(bead);
+    }
+
+    /// How many beads are being blocked without an executor.
+    pub fn blocking(&self) -> usize {
+        use crate::ledger::Stage;
+        let inner = self.lock();
+        let begun = inner
+            .active
+            .values()
+            .filter(|attempt| attempt.executor.is_none() && attempt.stage != Stage::Lost);
+        begun.count() + inner.reserved.values().filter(|active| active.executor.is_none()).count()
     }
 
     /// Whether lines are about to write beads.
@@ -273,22 +338,25 @@ impl Board {
         self.lock().troubles.contains_key(source)
     }
 
-    /// Keeps only those poisoned beads that the newest listing still shows.
-    pub fn still_poisoned(&self, ids: &HashSet<BeadId>) {
-        self.lock().troubles.retain(|source, _| match source {
-            Source::Poisoned(id) => ids.contains(id),
-            Source::Beads | Source::Ledger | Source::Settle(_) | Source::Gates => true,
-        });
-    }
-
     /// Returns what is wrong now.
     pub fn troubles(&self) -> Vec<String> {
         self.lock().troubles.values().cloned().collect()
     }
 
+    /// Returns what is wrong now and concerns this bead.
+    pub fn trouble_of(&self, bead: &BeadId) -> Option<String> {
+        let inner = self.lock();
+        let own = Source::Settle(bead.clone());
+        let sources = [&own, &Source::Beads, &Source::Listing, &Source::Ledger];
+        sources.into_iter().find_map(|source| inner.troubles.get(source)).cloned()
+    }
+
     /// Whether new claims make sense.
     pub fn intake(&self) -> Intake {
-        if self.lock().troubles.keys().any(Source::closes_intake) {
+        let inner = self.lock();
+        if inner.troubles.contains_key(&Source::Ledger) {
+            Intake::LedgerTrouble
+        } else if inner.troubles.keys().any(Source::closes_intake) {
             Intake::BeadsTrouble
         } else {
             Intake::Open

@@ -71,6 +71,16 @@ impl From<LedgerError> for Stop {
     }
 }
 
+/// What became of a lost attempt.
+enum Watched {
+    /// Nothing more is to be done.
+    Settled,
+    /// There is a new verdict to write.
+    Decided,
+    /// Its end is known after all.
+    Found(End),
+}
+
 /// How a bead was written.
 enum Written {
     /// It tells the truth, and nothing more is to be done.
@@ -175,9 +185,25 @@ impl Line {
 
     /// Writes the bead; one that is written as lost is watched until its end is known after all.
     async fn write_and_watch(&mut self) -> Result<Option<End>, Stop> {
-        match self.write_verdict().await? {
-            Written::Settled => Ok(None),
-            Written::Lost => self.watch_lost().await,
+        loop {
+            match self.write_verdict().await? {
+                Written::Settled => return Ok(None),
+                Written::Lost => {}
+            }
+            match self.watch_lost().await? {
+                Watched::Settled => return Ok(None),
+                Watched::Decided => {}
+                Watched::Found(end) => return Ok(Some(end)),
+            }
+        }
+    }
+
+    /// A lost attempt of an earlier life is watched on.
+    async fn watch_and_write(&mut self) -> Result<Option<End>, Stop> {
+        match self.watch_lost().await? {
+            Watched::Settled => Ok(None),
+            Watched::Decided => self.write_and_watch().await,
+            Watched::Found(end) => Ok(Some(end)),
         }
     }
 
@@ -185,16 +211,12 @@ impl Line {
     async fn run_again(&mut self) -> Result<(), Stop> {
         match self.attempt.stage {
             Stage::Recorded | Stage::Claimed => self.give_back_unoffered().await,
-            Stage::Offered => {
-                // Whether it arrived is not known: the same attempt again joins it.
-                let request = self.attempt.request.clone().ok_or_else(|| missing("request"))?;
-                self.run_from_offer(request).await
-            }
+            Stage::Offered => self.offer_again().await,
             Stage::Running => {
                 let end = self.follow().await?;
                 self.run_from_end(end).await
             }
-            Stage::Lost => match self.watch_lost().await? {
+            Stage::Lost => match self.watch_and_write().await? {
                 None => Ok(()),
                 Some(end) => self.run_from_end(end).await,
             },
@@ -221,7 +243,9 @@ impl Line {
                 // The step that seemed to fail may have been taken.
                 Err(LedgerError::Conflict { .. }) if failed_before => {
                     let now = self.app.ledger.attempt(self.attempt.id).await?;
-                    let taken = now.filter(|now| now.revision == self.attempt.revision + 1);
+                    let taken = now.filter(|now| {
+                        now.revision == self.attempt.revision + 1 && step.stage() == Some(now.stage)
+                    });
                     self.attempt = taken.ok_or(Stop::NotOurs)?;
                 }
                 Err(error) => return Err(error.into()),
@@ -242,11 +266,27 @@ impl Line {
         }
     }
 
+    /// Reads every attempt of a bead, for as long as that takes.
+    async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, Stop> {
+        loop {
+            match self.app.ledger.history(bead).await {
+                Ok(history) => return Ok(history),
+                Err(LedgerError::Store(error)) => {
+                    ledger_trouble(&self.app, &LedgerError::Store(error));
+                    self.pause(LEDGER_AGAIN).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
     /// Returns the Beads door, once it is open.
     async fn beads(&self) -> Result<Beads, Stop> {
+        // An open door counts first: what is claimed can still be given back while stopping.
         tokio::select! {
-            () = self.app.shutdown.draining.cancelled() => Err(Stop::Draining),
+            biased;
             beads = self.app.beads() => Ok(beads),
+            () = self.app.shutdown.draining.cancelled() => Err(Stop::Draining),
         }
     }
 

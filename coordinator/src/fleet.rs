@@ -24,6 +24,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// Between two full questions (`/status`) to an executor that is up.
 const STATUS_EVERY: Duration = Duration::from_secs(20);
 
+/// How long an executor that is set up wrongly is left alone.
+const REFUSED_FOR: Duration = Duration::from_mins(1);
+
 /// Whether an executor takes work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
@@ -88,6 +91,18 @@ pub struct ExecutorState {
     pub version: Option<String>,
     /// It said that it was full; not before this moment.
     pub busy_until: Option<Timestamp>,
+    /// It refused an offer because something is set up wrongly.
+    pub refused: Option<Refused>,
+}
+
+/// An offer that showed a mistake in the set-up; what its probes say does not mend that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refused {
+    pub error: String,
+    /// In this life of the executor.
+    pub life: Option<Uuid>,
+    /// One more try after this moment.
+    pub until: Timestamp,
 }
 
 impl ExecutorState {
@@ -100,6 +115,7 @@ impl ExecutorState {
             life: None,
             version: None,
             busy_until: None,
+            refused: None,
         }
     }
 }
@@ -166,7 +182,19 @@ impl Fleet {
     /// Notes that an executor's answer shows a mistake in the set-up.
     pub fn misconfigured(&self, name: &ExecutorName, error: String) {
         self.update(name, |state| {
+            let until = Timestamp::now() + REFUSED_FOR;
+            state.refused = Some(Refused { error: error.clone(), life: state.life, until });
             state.condition = Condition::Misconfigured { error };
+        });
+    }
+
+    /// Notes that an executor took an offer.
+    pub fn accepted(&self, name: &ExecutorName) {
+        self.update(name, |state| {
+            state.refused = None;
+            if matches!(state.condition, Condition::Misconfigured { .. }) {
+                state.condition = Condition::Up;
+            }
         });
     }
 
@@ -176,7 +204,10 @@ impl Fleet {
         let mut asked: Option<tokio::time::Instant> = None;
         loop {
             let seen = look(&member.client, &mut asked, self.is_up(name)).await;
-            self.update(name, |state| apply(state, seen));
+            self.update(name, |state| {
+                apply(state, seen);
+                remember_refusal(state, Timestamp::now());
+            });
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = member.look_now.notified() => asked = None,
@@ -297,6 +328,16 @@ fn apply(state: &mut ExecutorState, seen: Seen) {
     }
 }
 
+/// A probe that answers does not mend what an offer has shown.
+fn remember_refusal(state: &mut ExecutorState, now: Timestamp) {
+    let Some(refused) = &state.refused else { return };
+    if refused.life != state.life || refused.until <= now {
+        state.refused = None;
+    } else if state.condition == Condition::Up {
+        state.condition = Condition::Misconfigured { error: refused.error.clone() };
+    }
+}
+
 fn announce(name: &ExecutorName, condition: &Condition) {
     match condition {
         Condition::Unknown => {}
@@ -306,5 +347,32 @@ fn announce(name: &ExecutorName, condition: &Condition) {
         Condition::Misconfigured { error } => {
             warn!(executor = %name, "{name} is set up wrongly: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answering_probe_does_not_mend_what_an_offer_has_shown() {
+        let now = Timestamp::now();
+        let life = Some(Uuid::now_v7());
+        let refused = Refused { error: "409".to_owned(), life, until: now + REFUSED_FOR };
+        let up = ExecutorState {
+            condition: Condition::Up,
+            life,
+            refused: Some(refused),
+            ..ExecutorState::new(now)
+        };
+        let after = |mut state: ExecutorState, at| {
+            remember_refusal(&mut state, at);
+            state.condition
+        };
+
+        assert_eq!(after(up.clone(), now), Condition::Misconfigured { error: "409".to_owned() });
+        assert_eq!(after(up.clone(), now + REFUSED_FOR), Condition::Up);
+        let restarted = ExecutorState { life: Some(Uuid::now_v7()), ..up };
+        assert_eq!(after(restarted, now), Condition::Up);
     }
 }

@@ -112,6 +112,8 @@ pub enum Step {
     Claimed,
     /// An executor is about to be asked for exactly this.
     Offered(Box<ExecuteRequest>),
+    /// No executor has it after all: the claim may be given back.
+    Withdrawn,
     /// The executor says that it runs.
     Running,
     /// The bead is written as lost; the executor is still asked.
@@ -130,7 +132,7 @@ impl Step {
     /// Returns the stage that the step leads to; `Unheld` changes none.
     pub fn stage(&self) -> Option<Stage> {
         match self {
-            Self::Claimed => Some(Stage::Claimed),
+            Self::Claimed | Self::Withdrawn => Some(Stage::Claimed),
             Self::Offered(_) => Some(Stage::Offered),
             Self::Running => Some(Stage::Running),
             Self::Lost => Some(Stage::Lost),
@@ -166,11 +168,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     fn identity(&self) -> Identity;
 
     /// Writes an attempt down, durably, before anything happens outside.
-    ///
-    /// An attempt of the same bead that is lost is settled by this: the new one supersedes it.
     async fn record(&self, new: NewAttempt) -> Result<Attempt, LedgerError>;
 
     /// Takes one step, durably; refused when the attempt was changed since it was read.
+    ///
+    /// A claim supersedes what went before: a lost attempt of the same bead is settled, and its
+    /// holds end.
     async fn advance(&self, attempt: &Attempt, step: Step) -> Result<Attempt, LedgerError>;
 
     /// Returns one attempt.

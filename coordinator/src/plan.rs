@@ -64,6 +64,8 @@ pub enum Intake {
     Open,
     /// The Beads CLI does not work; claims would fail too.
     BeadsTrouble,
+    /// The ledger cannot be written.
+    LedgerTrouble,
     /// The coordinator is stopping.
     Draining,
 }
@@ -207,6 +209,7 @@ impl<'a> Planner<'a> {
         match self.snapshot.intake {
             Intake::Open => {}
             Intake::BeadsTrouble => return Decision::Wait(Wait::BeadsTrouble),
+            Intake::LedgerTrouble => return Decision::Wait(Wait::LedgerTrouble),
             Intake::Draining => return Decision::Wait(Wait::CoordinatorDraining),
         }
         let order = match &listed.order {
@@ -215,7 +218,7 @@ impl<'a> Planner<'a> {
                 return Decision::Block { error: broken.problem.clone(), hint: None };
             }
         };
-        if self.snapshot.size_limit.is_some_and(|limit| order.size > limit) {
+        if self.snapshot.size_limit.is_some_and(|limit| order.size >= limit) {
             return Decision::Wait(Wait::TooBig);
         }
         let candidates = match self.candidates(order) {

@@ -4,7 +4,6 @@
 //! (`POST /poll`), a moment came, or the interval is over; makes a plan; and begins a line for
 //! each bead that the plan decides about.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,6 @@ use crate::beads::{Bead, Beads, BeadsError, Listing};
 use crate::board::{Planned, Source};
 use crate::dispatch::{self, Todo, Work};
 use crate::fleet::Condition;
-use crate::ledger::Stage;
 use crate::order::{self, Read};
 use crate::plan::{self, Active, BrokenOrder, Decision, Intake, Listed, Reason, Snapshot};
 use crate::routing::ExecutorName;
@@ -28,17 +26,26 @@ mod looks;
 mod when;
 
 use looks::Looks;
-use when::When;
+use when::{Came, When};
 
 /// Between two looks at the change signal; one small read each.
 const TICK: Duration = Duration::from_millis(100);
+/// Between two tries to read the ledger at start.
+const LEDGER_AGAIN: Duration = Duration::from_secs(2);
+/// How many beads are blocked at a time for want of an executor or a route.
+const BLOCKED_AT_A_TIME: usize = 2;
 /// Between two tries to reopen a bead that could not be reopened.
 const REOPEN_AGAIN: Duration = Duration::from_secs(5);
 
 /// Lists, plans and begins, until the coordinator stops.
 pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
     let Some(beads) = open_door(&app).await else { return };
-    earlier::take_up_holds(&app).await;
+    while !earlier::take_up_holds(&app).await {
+        tokio::select! {
+            () = app.shutdown.draining.cancelled() => return,
+            () = tokio::time::sleep(LEDGER_AGAIN) => {}
+        }
+    }
     let mut when = When::new();
     let looks = Arc::new(Looks::default());
     let mut is_first = true;
@@ -119,10 +126,11 @@ fn answer(app: &Arc<App>, beads: &Beads, looks: &Arc<Looks>, ask: Ask) {
         drop(ask.answer.send(Ok(Some(known))));
         return;
     }
-    let (beads, looks) = (beads.clone(), Arc::clone(looks));
-    app.shutdown.spawn(async move {
+    let (app, beads, looks) = (Arc::clone(app), beads.clone(), Arc::clone(looks));
+    app.shutdown.clone().spawn(async move {
         let shown = beads.show(&ask.bead).await;
         if let Ok(Some(bead)) = &shown {
+            app.board.mended(&Source::Poisoned(bead.id.clone()));
             looks.keep(ask.bead, signal, bead.clone());
         }
         drop(ask.answer.send(shown));
@@ -138,8 +146,8 @@ async fn check_gates(app: &App, beads: &Beads) {
     }
 }
 
-/// Lists the beads that are ready; whether that worked.
-async fn list(app: &App, beads: &Beads) -> bool {
+/// Lists the beads that are ready.
+async fn list(app: &App, beads: &Beads) -> Came {
     let begun = Instant::now();
     let now = Timestamp::now();
     let listing = beads.ready(|bead| listed(bead, now)).await;
@@ -150,17 +158,16 @@ async fn list(app: &App, beads: &Beads) -> bool {
                 debug!("{unreadable} listed beads could not be read");
             }
             app.board.mended(&Source::Beads);
-            app.board.list(items, dropped, begun);
-            let ids: HashSet<_> = poisoned.iter().map(|bead| bead.id.clone()).collect();
-            app.board.still_poisoned(&ids);
+            app.board.mended(&Source::Listing);
+            let stale = app.board.list(items, dropped, begun);
             for bead in poisoned {
                 block_poisoned(app, beads, &bead).await;
             }
-            true
+            if stale { Came::Stale } else { Came::Whole }
         }
         Err(error) => {
-            app.board.trouble(Source::Beads, trouble_text(&error));
-            false
+            app.board.trouble(Source::Listing, trouble_text(&error));
+            Came::Failed
         }
     }
 }
@@ -217,10 +224,15 @@ fn make_plan(app: &App) -> Arc<Planned> {
 
 /// Begins a line for every bead that the plan decided about.
 fn begin(app: &Arc<App>, planned: &Planned) {
+    let mut blocking = app.board.blocking();
     for (listed, decision) in planned.listed.iter().zip(&planned.plan.decisions) {
         let todo = match decision {
             Decision::Wait(_) | Decision::Active => continue,
             Decision::Start { executor } => Todo::Offer(executor.clone()),
+            // Each costs several Beads commands, and work must not wait behind thousands of them.
+            Decision::Park { .. } | Decision::Block { .. } if blocking >= BLOCKED_AT_A_TIME => {
+                continue;
+            }
             Decision::Park { reason, candidates } => {
                 let view = Reason { wait: *reason, names: &planned.plan.names }.view();
                 Todo::Park { error: view.text, candidates: candidates.clone() }
@@ -229,6 +241,9 @@ fn begin(app: &Arc<App>, planned: &Planned) {
                 Todo::Block { error: error.clone(), hint: hint.clone() }
             }
         };
+        if !matches!(todo, Todo::Offer(_)) {
+            blocking += 1;
+        }
         app.board.reserve(reservation(listed, &todo));
         let work = Work { order: listed.order.clone(), todo };
         app.shutdown.spawn(dispatch::begin(Arc::clone(app), work));
@@ -254,12 +269,18 @@ fn reopen_what_may(app: &Arc<App>, when: &mut When) {
     let fleet = app.fleet.states();
     let is_up =
         |name: &ExecutorName| fleet.get(name).is_some_and(|state| state.condition == Condition::Up);
+    let can = |name: &ExecutorName, task_type: &str| {
+        is_up(name) && fleet.get(name).is_some_and(|state| state.tasks.contains_key(task_type))
+    };
     for held in app.board.held() {
         if held.hold.not_before > now {
             when.plan_at(held.hold.not_before);
             continue;
         }
-        if !held.hold.executors.is_empty() && !held.hold.executors.iter().any(is_up) {
+        // With all of them up and none that can, the plan says what is wrong.
+        let names = &held.hold.executors;
+        let may = names.iter().any(|name| can(name, &held.task_type)) || names.iter().all(is_up);
+        if !may {
             continue;
         }
         let Some(held) = app.board.unhold(&held.bead) else { continue };
@@ -275,18 +296,23 @@ fn reopen_what_may(app: &Arc<App>, when: &mut When) {
     }
 }
 
-/// Begins again every line that an earlier life left open.
+/// Begins again every line that an earlier life left open, for as long as it takes to read them.
 pub async fn resume_all(app: &Arc<App>) {
-    match app.ledger.open().await {
-        Ok(open) => {
-            for attempt in open {
-                info!(stage = attempt.stage.as_str(), "goes on with {}", attempt.bead);
-                debug_assert!(!matches!(attempt.stage, Stage::Settled | Stage::Dropped));
-                app.board.update(&attempt);
-                app.shutdown.spawn(dispatch::resume(Arc::clone(app), attempt));
-            }
+    let open = loop {
+        match app.ledger.open().await {
+            Ok(open) => break open,
+            Err(error) => app.board.trouble(Source::Ledger, error.to_string()),
         }
-        Err(error) => app.board.trouble(Source::Ledger, error.to_string()),
+        tokio::select! {
+            () = app.shutdown.draining.cancelled() => return,
+            () = tokio::time::sleep(LEDGER_AGAIN) => {}
+        }
+    };
+    app.board.mended(&Source::Ledger);
+    for attempt in open {
+        info!(stage = attempt.stage.as_str(), "goes on with {}", attempt.bead);
+        app.board.update(&attempt);
+        app.shutdown.spawn(dispatch::resume(Arc::clone(app), attempt));
     }
 }
 

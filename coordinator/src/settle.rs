@@ -194,7 +194,8 @@ pub fn verdict(facts: &Facts<'_>, end: &End, now: Timestamp, retry: &Retry) -> V
         End::Outcome(outcome) => after_outcome(facts, outcome, now, retry),
         End::Lost { since, error } => {
             let error = format!("lost: {error}");
-            block(facts, Class::Lost, &error, &lost_advice(facts, *since), None, None)
+            let last = facts.before.failures + 1 >= retry.attempts;
+            block(facts, Class::Lost, &error, &lost_advice(facts, *since, last), None, None)
         }
         End::NotStarted { class, error } => {
             let wait = retry.delay(facts.before.not_started);
@@ -296,9 +297,9 @@ fn plain_head(facts: &Facts<'_>, class: Class, error: &str) -> String {
     format!("{}: {}\n{executor}attempt {}", class.as_str(), one_line(error), facts.attempt)
 }
 
-fn lost_advice(facts: &Facts<'_>, since: Timestamp) -> String {
+fn lost_advice(facts: &Facts<'_>, since: Timestamp, last: bool) -> String {
     let executor = facts.executor.map_or("its executor", ExecutorName::as_str);
-    let again = if facts.task.idempotent {
+    let again = if facts.task.idempotent && !last {
         "The task is idempotent: it runs again when an executor for it is there."
     } else {
         "If it comes back, its answer is still taken. To run it again without waiting: make sure \

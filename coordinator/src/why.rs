@@ -20,10 +20,9 @@ fn reason(code: &str, text: impl Into<String>, hint: Option<String>) -> Reason {
 }
 
 /// Says where an open attempt stands.
-pub fn of_attempt(attempt: &Attempt, troubles: &[String]) -> Reason {
+pub fn of_attempt(attempt: &Attempt, trouble: Option<String>) -> Reason {
     let name = attempt.executor.as_ref().map_or("no executor", |name| name.as_str());
     let bead = &attempt.bead;
-    let trouble = troubles.first().cloned();
     match attempt.stage {
         Stage::Recorded => reason("claiming", "it is being claimed", trouble),
         Stage::Claimed => reason("claimed", format!("it is claimed, and goes to {name}"), trouble),

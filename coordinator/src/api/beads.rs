@@ -13,7 +13,7 @@ use super::attempts::summary;
 use super::error::Problem;
 use super::plan::view;
 use crate::app::{App, Ask};
-use crate::beads::{Bead, BeadId, BeadsTrouble};
+use crate::beads::{Bead, BeadId, BeadsTrouble, Status};
 use crate::ledger::{Attempt, Stage};
 use crate::order::{self, Read};
 use crate::plan::Decision;
@@ -41,23 +41,29 @@ pub(super) async fn show(
         reason: Reason { code: String::new(), text: String::new(), hint: None },
         attempts: history.iter().map(summary).collect(),
     };
-    if let Some(open) = history.iter().rev().find(|attempt| is_open(attempt)) {
-        answer.reason = why::of_attempt(open, &app.board.troubles());
+    let open = history.iter().rev().find(|attempt| is_open(attempt));
+    if let Some(open) = open.filter(|open| open.stage != Stage::Lost) {
+        answer.reason = why::of_attempt(open, app.board.trouble_of(&id));
     } else if let Some((planned, reason)) = planned(&app, &id) {
         answer.title = Some(planned.title);
         answer.task_type = planned.task_type;
         answer.executor = planned.executor;
         answer.reason = reason;
-    } else if let Some(held) = app.board.held_of(&id) {
-        answer.reason = why::of_hold(&held, Timestamp::now());
     } else {
+        let now = Timestamp::now();
+        let held = app.board.held_of(&id);
         let bead = look(&app, id).await?;
-        answer.reason = why::of_bead(
-            &bead,
-            history.iter().rev().find(|attempt| attempt.verdict.is_some()),
-            &app.beads_settings.actor,
-            Timestamp::now(),
-        );
+        // What we wait for counts only while nobody else has decided about the bead.
+        answer.reason = match (open, held) {
+            (Some(lost), _) if bead.status == Status::Blocked => {
+                why::of_attempt(lost, app.board.trouble_of(&bead.id))
+            }
+            (_, Some(held)) if bead.status == Status::Blocked => why::of_hold(&held, now),
+            _ => {
+                let last = history.iter().rev().find(|attempt| attempt.verdict.is_some());
+                why::of_bead(&bead, last, &app.beads_settings.actor, now)
+            }
+        };
         if let Read::Order(order) = order::read(&bead) {
             answer.task_type = Some(order.task_type);
         }
@@ -99,8 +105,12 @@ async fn look(app: &App, bead: BeadId) -> Result<Bead, Problem> {
         return Err(no_beads(app));
     }
     let (answer, answered) = oneshot::channel();
-    app.asks.send(Ask { bead, answer }).await.map_err(|_| no_beads(app))?;
-    match tokio::time::timeout(LOOK, answered).await {
+    let asked = async {
+        // A loop that is gone drops the question, and with it the answer.
+        drop(app.asks.send(Ask { bead, answer }).await);
+        answered.await
+    };
+    match tokio::time::timeout(LOOK, asked).await {
         Ok(Ok(Ok(Some(bead)))) => Ok(bead),
         Ok(Ok(Ok(None))) => Err(Problem::not_found(format!("there is no bead `{name}`"))
             .hinted("`bd list` shows the beads of the workspace")),

@@ -150,6 +150,11 @@ impl Beads {
         let id = claim.bead().clone();
         let landed = |bead: &Bead| bead.status == Status::Open && bead.assignee.is_none();
         let plain = Change { status: Some(Status::Open), assignee: Some(""), ..Change::default() };
+        if claim.held() == Held::Blocked {
+            // It was blocked by us, and says so with a label.
+            let change = Change { remove_labels: claim.stale_labels(None), ..plain };
+            return self.end_by_update(claim, change, &landed).await;
+        }
         let ending = Ending {
             call: &|held| self.words().release(&id, held),
             plain: self.words().update(&id, &plain).plain(),

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tracing::{debug, info};
 
 use super::{Line, Stop, Work, bead_of};
-use crate::beads::{Adoption, Bead, BeadsTrouble, ClaimAnswer};
+use crate::beads::{Adoption, Bead, BeadId, BeadsTrouble, ClaimAnswer, Dependency};
 use crate::board::Source;
 use crate::ledger::Step;
 use crate::order::{self, Read};
@@ -48,27 +48,60 @@ impl Line {
         self.look_again(work, bead).await
     }
 
-    /// Finds out whether the bead is ours, for as long as that takes.
-    ///
-    /// A bead that is not ours ends the line.
+    /// Makes the bead ours again; one that is not ours any more ends the line.
     pub(super) async fn adopt(&mut self) -> Result<Bead, Stop> {
+        match self.look_whose().await? {
+            Some(bead) => Ok(bead),
+            None => self.let_go().await,
+        }
+    }
+
+    /// Finds out whether the bead is ours.
+    pub(super) async fn is_ours(&mut self) -> Result<bool, Stop> {
+        Ok(self.look_whose().await?.is_some())
+    }
+
+    /// Finds out whether the bead is ours, for as long as that takes.
+    async fn look_whose(&mut self) -> Result<Option<Bead>, Stop> {
         let beads = self.beads().await?;
         let mut wait = FIRST_WAIT;
         loop {
-            match beads.adopt(bead_of(&self.attempt), self.attempt.id).await {
+            let answer = match beads.adopt(bead_of(&self.attempt), self.attempt.id).await {
                 Ok(Adoption::Ours(claim, bead)) => {
                     self.claim = Some(claim);
-                    self.works_again();
-                    return Ok(bead);
+                    Some(bead)
                 }
                 Ok(Adoption::NotOurs { why }) => {
-                    info!("{} is not ours any more: {why}", self.attempt.bead);
-                    return self.let_go().await;
+                    info!("{} is not ours: {why}", self.attempt.bead);
+                    None
                 }
                 Ok(Adoption::Gone) => {
                     info!("{} is gone", self.attempt.bead);
-                    return self.let_go().await;
+                    None
                 }
+                Err(error) => {
+                    self.beads_trouble(&error);
+                    self.pause(wait).await?;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                    continue;
+                }
+            };
+            self.works_again();
+            return Ok(answer);
+        }
+    }
+
+    /// Shows a bead, for as long as that takes; none when there is none.
+    pub(super) async fn show(&self, id: &BeadId) -> Result<Option<Bead>, Stop> {
+        let beads = self.beads().await?;
+        let mut wait = FIRST_WAIT;
+        loop {
+            match beads.show(id).await {
+                Ok(shown) => {
+                    self.works_again();
+                    return Ok(shown);
+                }
+                Err(error) if error.class() == BeadsTrouble::NotFound => return Ok(None),
                 Err(error) => self.beads_trouble(&error),
             }
             self.pause(wait).await?;
@@ -78,7 +111,6 @@ impl Line {
 
     /// Ends an attempt whose bead somebody else decided about: the record keeps what is known.
     async fn let_go(&mut self) -> Result<Bead, Stop> {
-        self.works_again();
         let step = if self.attempt.offered.is_some() {
             Step::Settled { hold: None }
         } else {
@@ -100,31 +132,33 @@ impl Line {
             .created_at
             .is_none_or(|at| Timestamp::now().duration_since(at).unsigned_abs() < YOUNG);
         let depends = work.order.as_ref().is_ok_and(|order| order.has_dependencies);
-        if !young && !depends {
-            return Ok(claimed);
-        }
-        let beads = self.beads().await?;
-        let bead = match beads.show(bead_of(&self.attempt)).await {
-            Ok(Some(bead)) => bead,
-            Ok(None) => return Err(self.let_go().await.err().unwrap_or(Stop::NotOurs)),
-            Err(error) => {
-                self.beads_trouble(&error);
-                self.adopt().await?
+        let bead = if young || depends {
+            match self.show(bead_of(&self.attempt)).await? {
+                Some(bead) => bead,
+                None => return self.let_go().await,
             }
+        } else {
+            claimed
         };
-        let blocker = bead.dependencies.iter().find(|dependency| dependency.blocks());
-        if let Some(blocker) = blocker {
+        if let Some(blocker) = bead.dependencies.iter().find(|dependency| holds_back(dependency)) {
             info!("{} waits for {} after all", bead.id, blocker.id);
-            self.release().await?;
-            return Err(Stop::NotOurs);
-        }
-        if !same_order(work, &bead) {
+        } else if same_order(work, &bead) {
+            self.app.board.rested(&bead.id);
+            return Ok(bead);
+        } else {
             info!("{} changed while it was claimed: planned again", bead.id);
-            self.release().await?;
-            return Err(Stop::NotOurs);
         }
-        Ok(bead)
+        self.app.board.rest(&bead.id);
+        self.release().await?;
+        Err(Stop::NotOurs)
     }
+}
+
+/// Whether an edge surely holds the bead back.
+///
+/// About the others, such as a `waits-for` to a bead without children, the listing knows better.
+fn holds_back(dependency: &Dependency) -> bool {
+    dependency.blocks() && dependency.status.is_some() && dependency.kind != "waits-for"
 }
 
 /// Whether the bead still asks for what was planned.
@@ -135,7 +169,6 @@ fn same_order(work: &Work, bead: &Bead) -> bool {
                 && planned.params == now.params
                 && planned.timeout == now.timeout
                 && planned.executor == now.executor
-                && planned.labels == now.labels
         }
         (Err(planned), Read::Broken { problem, .. }) => planned.problem == problem,
         _ => false,

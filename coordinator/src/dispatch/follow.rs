@@ -99,7 +99,7 @@ impl Line {
     }
 
     /// Whether the attempt should have ended long ago, by its own limit.
-    fn is_overdue(&self) -> bool {
+    pub(super) fn is_overdue(&self) -> bool {
         let Some(started) = self.attempt.started else { return false };
         let limit = Duration::try_from_secs_f64(self.attempt.facts.limit_seconds)
             .unwrap_or(self.app.task_timeout);

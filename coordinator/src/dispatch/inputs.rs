@@ -6,7 +6,7 @@ use protocol::execute::{Ending, ExecuteRequest};
 use serde_json::Value;
 
 use super::{Line, Stop};
-use crate::beads::{Bead, BeadId, Status};
+use crate::beads::{Bead, BeadId, RESULT_KEY, Status};
 use crate::order::{self, Order};
 use crate::settle::End;
 
@@ -71,16 +71,10 @@ impl Line {
 
     /// Returns what the bead depends on; the answer to a claim does not say it.
     async fn dependencies(&self, bead: &Bead) -> Result<Vec<(BeadId, Option<Status>)>, Stop> {
-        let beads = self.beads().await?;
-        let shown = match beads.show(&bead.id).await {
-            Ok(shown) => shown,
-            Err(error) => {
-                self.beads_trouble(&error);
-                None
-            }
-        };
+        let shown = self.show(&bead.id).await?;
         let known = shown.map_or_else(|| bead.dependencies.clone(), |bead| bead.dependencies);
-        Ok(known.into_iter().map(|dependency| (dependency.id, dependency.status)).collect())
+        let waited_for = known.into_iter().filter(|edge| is_waited_for(&edge.kind));
+        Ok(waited_for.map(|edge| (edge.id, edge.status)).collect())
     }
 
     /// Finds the recorded outcome of a bead: in the ledger, else in the bead's metadata.
@@ -92,10 +86,10 @@ impl Line {
         let Some((id, status)) = dependencies.iter().find(|(id, _)| id.to_string() == name) else {
             return Ok(Err(format!("this bead does not depend on `{name}`")));
         };
-        if !matches!(status, Some(Status::Closed) | None) {
+        if *status != Some(Status::Closed) {
             return Ok(Err(format!("`{name}` is not closed")));
         }
-        let history = self.app.ledger.history(id).await?;
+        let history = self.history(id).await?;
         let recorded = history
             .into_iter()
             .rev()
@@ -105,15 +99,18 @@ impl Line {
             return Ok(serde_json::to_value(outcome)
                 .map_err(|_| format!("the outcome of `{name}` cannot be read")));
         }
-        let beads = self.beads().await?;
-        Ok(match beads.show(id).await {
-            Ok(Some(bead)) => bead.metadata.get("result").cloned().ok_or_else(|| {
+        Ok(match self.show(id).await? {
+            Some(bead) => bead.metadata.get(RESULT_KEY).cloned().ok_or_else(|| {
                 format!(
                     "`{name}` has no recorded result: neither in the ledger nor in its metadata"
                 )
             }),
-            Ok(None) => Err(format!("`{name}` does not exist any more")),
-            Err(error) => Err(format!("`{name}` cannot be read: {error}")),
+            None => Err(format!("`{name}` does not exist any more")),
         })
     }
+}
+
+/// Whether a bead waits along this kind of edge, so that the other's result is there before it.
+fn is_waited_for(kind: &str) -> bool {
+    matches!(kind, "blocks" | "conditional-blocks" | "waits-for")
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use protocol::refusal::RefusalCode;
 use tracing::info;
 
-use super::{Line, Stop};
+use super::{Line, Stop, Watched};
 use crate::beads::ClaimAnswer;
 use crate::fleet::{ClientError, Condition};
 use crate::ledger::Step;
-use crate::settle::{Class, End};
+use crate::settle::{Class, End, Verdict};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -24,34 +24,54 @@ enum Found {
 
 impl Line {
     /// Waits for the executor to come back, or for another one that may do it again.
-    ///
-    /// Returns the end that was found after all; none when there will be none.
-    pub(super) async fn watch_lost(&mut self) -> Result<Option<End>, Stop> {
+    pub(super) async fn watch_lost(&mut self) -> Result<Watched, Stop> {
         loop {
             self.pause(LOOK_EVERY).await?;
-            let found = self.ask_about_lost().await?;
-            let may_run_again = match found {
-                Found::Nothing => self.another_is_up(),
-                Found::Forgotten => true,
+            let may_run_again = match self.ask_about_lost().await? {
+                Found::Ended(end) => return Ok(Watched::Found(end)),
+                // An executor that keeps no limit is only asked on: just its end counts.
+                Found::Runs if self.is_overdue() => false,
                 Found::Runs => {
                     self.take_back().await?;
-                    return Ok(Some(self.follow().await?));
+                    return Ok(Watched::Found(self.follow().await?));
                 }
-                Found::Ended(end) => {
-                    self.take_back().await?;
-                    return Ok(Some(end));
+                Found::Forgotten if self.attempt.started.is_none() => {
+                    return Ok(Watched::Found(self.never_arrived()));
                 }
+                Found::Forgotten if !self.attempt.facts.idempotent => {
+                    // Nobody will ever know how it ended: a person decides.
+                    self.advance(Step::Settled { hold: None }).await?;
+                    return Ok(Watched::Settled);
+                }
+                Found::Forgotten => true,
+                Found::Nothing => self.another_is_up(),
             };
-            if self.attempt.facts.idempotent {
-                if may_run_again && self.open_again().await? {
-                    return Ok(None);
-                }
-            } else if matches!(found, Found::Forgotten) {
-                // Nobody will ever know how it ended: a person decides.
-                self.advance(Step::Settled { hold: None }).await?;
-                return Ok(None);
+            if may_run_again && self.attempt.facts.idempotent && self.decide_to_repeat().await? {
+                return Ok(Watched::Decided);
             }
         }
+    }
+
+    fn never_arrived(&self) -> End {
+        let name = self.attempt.executor.as_ref().map_or("the executor", |name| name.as_str());
+        End::NotStarted {
+            class: Class::Infrastructure,
+            error: format!("{name} is back and never got it"),
+        }
+    }
+
+    /// An idempotent task may run again, as often in a row as any other that failed.
+    async fn decide_to_repeat(&mut self) -> Result<bool, Stop> {
+        let Some(Verdict::Block { class, failures, error, .. }) = self.attempt.verdict.clone()
+        else {
+            return Ok(false);
+        };
+        if failures >= self.app.routing.retry.attempts {
+            return Ok(false);
+        }
+        let verdict = Box::new(Verdict::GiveBack { class, failures, error });
+        self.advance(Step::Ended { outcome: None, verdict }).await?;
+        Ok(true)
     }
 
     async fn ask_about_lost(&mut self) -> Result<Found, Stop> {
@@ -93,23 +113,6 @@ impl Line {
         }
         info!("{} goes on: its executor is back", self.attempt.bead);
         self.advance(Step::Running).await
-    }
-
-    /// An idempotent task may run again: the bead is opened, and the plan finds it.
-    async fn open_again(&mut self) -> Result<bool, Stop> {
-        let beads = self.beads().await?;
-        let label = Class::Lost.label();
-        match beads.reopen(&self.attempt.bead, Some(self.attempt.id), label).await {
-            Ok(true) => info!("{} is open again: its task is idempotent", self.attempt.bead),
-            Ok(false) => info!("{} is not ours to reopen any more", self.attempt.bead),
-            Err(error) => {
-                self.beads_trouble(&error);
-                return Ok(false);
-            }
-        }
-        self.works_again();
-        self.advance(Step::Settled { hold: None }).await?;
-        Ok(true)
     }
 
     fn another_is_up(&self) -> bool {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use protocol::execute::ExecuteRequest;
+use protocol::executor::AttemptView;
 use protocol::refusal::{Refusal, RefusalCode};
 use tracing::{debug, info, warn};
 
@@ -14,11 +15,20 @@ use crate::settle::{Class, End};
 
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The most that an executor's `Retry-After` is heard.
+const LONGEST_ASKED: Duration = Duration::from_secs(30);
 
 /// What a failed offer means.
 enum Failed {
     /// Trying again may help.
-    Again { class: Class, error: String, wait: Option<Duration>, maybe_delivered: bool },
+    Again {
+        class: Class,
+        error: String,
+        /// When it asked to be tried again.
+        wait: Option<Duration>,
+        /// Whether this or an earlier offer may have arrived; none: this says nothing about it.
+        delivered: Option<bool>,
+    },
     /// It will never work as it stands.
     Never { error: String, hint: Option<String> },
 }
@@ -45,6 +55,7 @@ impl Line {
         loop {
             let failed = match client.offer(&request).await {
                 Ok(Offer::Accepted) => {
+                    app.fleet.accepted(&name);
                     info!(executor = %name, "{} runs on {name}", self.attempt.bead);
                     self.advance(Step::Running).await?;
                     return Ok(None);
@@ -54,8 +65,8 @@ impl Line {
             };
             let (class, error, asked_wait) = match failed {
                 Failed::Never { error, hint } => return Ok(Some(End::Permanent { error, hint })),
-                Failed::Again { class, error, wait, maybe_delivered: maybe } => {
-                    maybe_delivered |= maybe;
+                Failed::Again { class, error, wait, delivered } => {
+                    maybe_delivered = delivered.unwrap_or(maybe_delivered);
                     (class, error, wait)
                 }
             };
@@ -68,7 +79,7 @@ impl Line {
                 }));
             }
             debug!(executor = %name, "not taken yet: {error}");
-            if self.pause(asked_wait.unwrap_or(wait).min(LONGEST_WAIT)).await.is_err() {
+            if self.pause(asked_wait.unwrap_or(wait)).await.is_err() {
                 return self.stop_offering(maybe_delivered).await;
             }
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -97,8 +108,42 @@ impl Line {
         if maybe_delivered {
             return Err(Stop::Draining);
         }
+        // Written first: whatever the next life finds, it must not offer this again.
+        self.advance(Step::Withdrawn).await?;
         self.release().await?;
         Err(Stop::NotOurs)
+    }
+
+    /// Goes on with an attempt of an earlier life of which nobody knows whether it arrived.
+    pub(super) async fn offer_again(&mut self) -> Result<(), Stop> {
+        if !self.is_ours().await? {
+            return self.leave_to_others().await;
+        }
+        let mut request = self.attempt.request.clone().ok_or_else(|| missing("request"))?;
+        request.epoch = Some(self.app.ledger.identity().epoch);
+        // If it arrived, the same attempt joins it.
+        self.run_from_offer(request).await
+    }
+
+    /// Somebody else decided about the bead while we were away: nothing more is started for it.
+    async fn leave_to_others(&mut self) -> Result<(), Stop> {
+        info!("{} is not ours any more", self.attempt.bead);
+        let app = std::sync::Arc::clone(&self.app);
+        let client = self.attempt.executor.as_ref().and_then(|name| app.fleet.client(name));
+        if let Some(client) = client {
+            match client.attempt(self.attempt.id, false).await {
+                Ok(AttemptView { outcome: Some(outcome), .. }) => {
+                    self.decide(End::Outcome(Box::new(outcome))).await?;
+                }
+                Ok(_) => {
+                    if let Err(error) = client.cancel(self.attempt.id).await {
+                        debug!("cannot cancel it: {}", error.line());
+                    }
+                }
+                Err(error) => debug!("nothing is known of it: {}", error.line()),
+            }
+        }
+        self.advance(Step::Settled { hold: None }).await
     }
 }
 
@@ -112,24 +157,21 @@ fn gone(name: &crate::routing::ExecutorName) -> End {
 fn failed(error: &ClientError) -> Failed {
     let line = error.line();
     match error {
-        ClientError::Unreachable { .. } => Failed::Again {
-            class: Class::Infrastructure,
-            error: line,
-            wait: None,
-            maybe_delivered: false,
-        },
+        ClientError::Unreachable { .. } => {
+            Failed::Again { class: Class::Infrastructure, error: line, wait: None, delivered: None }
+        }
         ClientError::Cut { .. } => Failed::Again {
             class: Class::Infrastructure,
             error: line,
             wait: None,
-            maybe_delivered: true,
+            delivered: Some(true),
         },
         // A proxy may have delivered it before it answered in the executor's place.
         ClientError::NotProtocol { status, .. } => Failed::Again {
             class: Class::Misconfigured,
             error: line,
             wait: None,
-            maybe_delivered: *status < 400 || *status >= 500,
+            delivered: (*status < 400 || *status >= 500).then_some(true),
         },
         ClientError::Refused { refusal, retry_after } => refused(refusal, *retry_after),
     }
@@ -138,12 +180,17 @@ fn failed(error: &ClientError) -> Failed {
 /// An exhaustive match, so that a new code forces the decision.
 fn refused(refusal: &Refusal, retry_after: Option<Duration>) -> Failed {
     let error = refusal.error.clone();
-    let again =
-        |class, wait| Failed::Again { class, error: error.clone(), wait, maybe_delivered: false };
+    let again = |class, wait| Failed::Again { class, error: error.clone(), wait, delivered: None };
+    let asked = retry_after.unwrap_or(Duration::from_secs(1)).clamp(FIRST_WAIT, LONGEST_ASKED);
     match refusal.code {
-        RefusalCode::Busy | RefusalCode::Draining => {
-            again(Class::Infrastructure, Some(retry_after.unwrap_or(Duration::from_secs(1))))
-        }
+        // An executor joins an attempt that it knows before it says that it is full.
+        RefusalCode::Busy => Failed::Again {
+            class: Class::Infrastructure,
+            error,
+            wait: Some(asked),
+            delivered: Some(false),
+        },
+        RefusalCode::Draining => again(Class::Infrastructure, Some(asked)),
         RefusalCode::Internal => again(Class::Infrastructure, None),
         RefusalCode::Malformed
         | RefusalCode::Unauthorized

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 impl Line {
     /// Decides what the end means, and writes that down before the bead is written.
     pub(super) async fn decide(&mut self, end: End) -> Result<(), Stop> {
-        let history = self.app.ledger.history(&self.attempt.bead).await?;
+        let history = self.history(&self.attempt.bead).await?;
         let earlier = history
             .iter()
             .filter(|attempt| attempt.id != self.attempt.id)
@@ -61,7 +61,7 @@ impl Line {
         };
         self.works_again();
         self.report(&verdict);
-        if verdict.class() == Some(Class::Lost) {
+        if matches!(verdict, Verdict::Block { class: Class::Lost, .. }) {
             self.advance(Step::Lost).await?;
             return Ok(Written::Lost);
         }
@@ -71,7 +71,9 @@ impl Line {
             self.app.board.hold(Held {
                 bead: self.attempt.bead.clone(),
                 title: self.attempt.title.clone(),
+                task_type: self.attempt.task_type.clone(),
                 hold,
+                mark: self.attempt.id,
                 attempt: Some(self.attempt.clone()),
             });
         }
@@ -181,8 +183,7 @@ fn hold_after(verdict: &Verdict, later: Option<Later>) -> Option<Hold> {
 /// Opens a bead again that we blocked for a reason that is gone.
 pub(crate) async fn reopen(app: &crate::app::App, held: &Held) -> Result<(), Box<BeadsError>> {
     let Some(beads) = app.beads.borrow().clone() else { return Ok(()) };
-    let attempt = held.attempt.as_ref().map(|attempt| attempt.id);
-    let ours = beads.reopen(&held.bead, attempt, &held.hold.label).await?;
+    let ours = beads.reopen(&held.bead, Some(held.mark), &held.hold.label).await?;
     if ours {
         info!("{} is open again", held.bead);
     } else {

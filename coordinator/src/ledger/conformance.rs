@@ -217,7 +217,7 @@ async fn a_step_from_an_old_revision_is_refused() {
 }
 
 #[tokio::test]
-async fn a_new_attempt_supersedes_a_lost_one_and_ends_its_hold() {
+async fn a_new_claim_supersedes_a_lost_attempt() {
     for kind in KINDS {
         let folder = tempfile::tempdir().unwrap();
         let ledger = kind.open(folder.path()).await;
@@ -225,7 +225,9 @@ async fn a_new_attempt_supersedes_a_lost_one_and_ends_its_hold() {
         let lost = to_end(&*ledger, lost, closed()).await;
         let lost = ledger.advance(&lost, Step::Lost).await.unwrap();
 
-        ledger.record(new_attempt("hl-1")).await.unwrap();
+        let newer = ledger.record(new_attempt("hl-1")).await.unwrap();
+        assert_eq!(ledger.attempt(lost.id).await.unwrap().unwrap().stage, Stage::Lost);
+        ledger.advance(&newer, Step::Claimed).await.unwrap();
         let late = ledger.advance(&lost, Step::Running).await;
 
         assert!(matches!(late, Err(LedgerError::Conflict { .. })));

@@ -153,18 +153,6 @@ impl From<sql::Error> for LedgerError {
 
 fn record(db: &sql::Connection, new: &NewAttempt, epoch: u64) -> Result<Attempt, LedgerError> {
     let bead = new.bead.to_string();
-    db.execute(
-        &format!(
-            "UPDATE attempts SET stage = 'settled', settled = {NOW}, revision = revision + 1 \
-             WHERE bead = ?1 AND stage = 'lost'"
-        ),
-        [&bead],
-    )?;
-    db.execute(
-        "UPDATE attempts SET hold = NULL, revision = revision + 1 \
-         WHERE bead = ?1 AND hold IS NOT NULL",
-        [&bead],
-    )?;
     let inserted = db.execute(
         &format!(
             "INSERT INTO attempts (id, bead, title, task_type, executor, facts, has_dependents, \
@@ -201,8 +189,9 @@ fn advance(
 ) -> Result<Attempt, LedgerError> {
     let (set, values): (String, Vec<Option<String>>) = match step {
         Step::Claimed | Step::Lost => (String::new(), vec![]),
+        Step::Withdrawn => (", offered = NULL".to_owned(), vec![]),
         Step::Offered(request) => (
-            format!(", offered = {NOW}, request = ?4"),
+            format!(", offered = coalesce(offered, {NOW}), request = ?4"),
             vec![Some(write_json("request", request)?)],
         ),
         Step::Running => (format!(", started = coalesce(started, {NOW}), hold = NULL"), vec![]),
@@ -234,10 +223,38 @@ fn advance(
         .iter()
         .map(|value| value.as_ref() as &dyn sql::ToSql)
         .chain(values.iter().map(|value| value as &dyn sql::ToSql));
-    if statement.execute(sql::params_from_iter(all))? == 0 {
-        return Err(LedgerError::Conflict { attempt: id });
+    match statement.execute(sql::params_from_iter(all)) {
+        Ok(0) => return Err(LedgerError::Conflict { attempt: id }),
+        Ok(_) => {}
+        // A newer attempt of the same bead is open already.
+        Err(error) if error.sqlite_error_code() == Some(sql::ErrorCode::ConstraintViolation) => {
+            return Err(LedgerError::Conflict { attempt: id });
+        }
+        Err(error) => return Err(error.into()),
     }
-    one(db, id)
+    let attempt = one(db, id)?;
+    if matches!(step, Step::Claimed) {
+        supersede(db, &attempt)?;
+    }
+    Ok(attempt)
+}
+
+/// A proven claim is the end of what went before.
+fn supersede(db: &sql::Connection, claimed: &Attempt) -> Result<(), LedgerError> {
+    let others = params![claimed.bead.to_string(), claimed.id.to_string()];
+    db.execute(
+        &format!(
+            "UPDATE attempts SET stage = 'settled', settled = {NOW}, revision = revision + 1 \
+             WHERE bead = ?1 AND id <> ?2 AND stage = 'lost'"
+        ),
+        others,
+    )?;
+    db.execute(
+        "UPDATE attempts SET hold = NULL, revision = revision + 1 \
+         WHERE bead = ?1 AND id <> ?2 AND hold IS NOT NULL",
+        others,
+    )?;
+    Ok(())
 }
 
 fn one(db: &sql::Connection, id: Uuid) -> Result<Attempt, LedgerError> {

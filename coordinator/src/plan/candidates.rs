@@ -14,7 +14,7 @@ use crate::routing::{ExecutorName, Routing};
 pub(super) struct Candidates<'a> {
     /// In the order of the route.
     pub(super) all: Vec<&'a ExecutorName>,
-    /// Those that are up and know the type; the able ones first.
+    /// Those that are up and know the type; only the able ones, where there are any.
     pub(super) up: Vec<&'a ExecutorName>,
     /// Why none is up.
     pub(super) away: Option<AwayReason>,
@@ -42,8 +42,11 @@ impl<'a> Planner<'a> {
         if up.is_empty() && !someone_is_away {
             return Err(unknown_task(order, &all, self.snapshot.fleet));
         }
-        // Where a tool is missing the outcome will say so; better an executor that has it.
-        up.sort_by_key(|name| facts(name).is_some_and(|facts| !facts.able));
+        // An executor that can do it, however busy, beats one whose tool is missing; where none
+        // can, the outcome will say so.
+        if up.iter().any(|name| facts(name).is_some_and(|facts| facts.able)) {
+            up.retain(|name| facts(name).is_some_and(|facts| facts.able));
+        }
         let away = if up.is_empty() { self.away_reason(&all) } else { None };
         Ok(Candidates { all, up, away })
     }

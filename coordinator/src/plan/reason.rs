@@ -41,6 +41,7 @@ impl Names {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wait {
     BeadsTrouble,
+    LedgerTrouble,
     CoordinatorDraining,
     TooBig,
     NoExecutor,
@@ -71,6 +72,7 @@ impl Wait {
             | Self::Exclusive { .. }
             | Self::ExecutorBusy { .. } => true,
             Self::BeadsTrouble
+            | Self::LedgerTrouble
             | Self::CoordinatorDraining
             | Self::TooBig
             | Self::NoExecutor
@@ -85,6 +87,7 @@ impl Wait {
     pub fn code(self) -> &'static str {
         match self {
             Self::BeadsTrouble => "beads_trouble",
+            Self::LedgerTrouble => "ledger_trouble",
             Self::CoordinatorDraining => "coordinator_draining",
             Self::TooBig => "too_big",
             Self::NoExecutor => "no_executor",
@@ -119,6 +122,10 @@ impl Reason<'_> {
         let (text, hint): (String, Option<String>) = match self.wait {
             Wait::BeadsTrouble => (
                 "the Beads CLI does not work, so nothing is claimed".to_owned(),
+                Some("`ygg status` says what is wrong with it".to_owned()),
+            ),
+            Wait::LedgerTrouble => (
+                "the coordinator's ledger cannot be written, so nothing is claimed".to_owned(),
                 Some("`ygg status` says what is wrong with it".to_owned()),
             ),
             Wait::CoordinatorDraining => ("the coordinator is stopping".to_owned(), None),

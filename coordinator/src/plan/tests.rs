@@ -62,6 +62,7 @@ fn state(condition: Condition, types: &[&str], capacity: u32) -> ExecutorState {
         life: None,
         version: None,
         busy_until: None,
+        refused: None,
     }
 }
 
@@ -230,6 +231,18 @@ fn another_executor_of_the_route_takes_the_place_of_an_absent_one() {
 }
 
 #[test]
+fn a_busy_executor_that_can_do_it_beats_an_idle_one_that_cannot() {
+    let mut world = World::new();
+    world.active = vec![active("x", "git-clone", "fenrir")];
+    let facts = world.fleet.get_mut("surtr").unwrap().tasks.get_mut("run-tests").unwrap();
+    facts.able = false;
+
+    assert_eq!(world.one(order("a", "run-tests")), start("fenrir"));
+    world.fleet.get_mut("fenrir").unwrap().tasks.get_mut("run-tests").unwrap().able = false;
+    assert_eq!(world.one(order("a", "run-tests")), start("surtr"));
+}
+
+#[test]
 fn what_can_never_work_is_blocked_with_a_hint() {
     let world = World::new();
     let unknown = Order { executor: Some("fenris".to_owned()), ..order("c", "git-clone") };
@@ -280,7 +293,7 @@ fn a_full_executor_is_asked_again_when_it_said() {
 fn a_bead_too_big_for_bd_is_left_alone() {
     let world = World::new();
 
-    let decision = world.one(Order { size: 1001, ..order("a", "git-clone") });
+    let decision = world.one(Order { size: 1000, ..order("a", "git-clone") });
 
     assert_eq!(code(&decision), "too_big");
 }
@@ -308,6 +321,7 @@ fn every_reason_has_a_text() {
     let text = names.text("gpu");
     for wait in [
         Wait::BeadsTrouble,
+        Wait::LedgerTrouble,
         Wait::CoordinatorDraining,
         Wait::TooBig,
         Wait::NoExecutor,

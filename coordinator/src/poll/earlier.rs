@@ -1,76 +1,93 @@
 //! What earlier lives of a coordinator left in the beads, ours and others'.
 
+use std::time::Duration;
+
 use tracing::info;
 
 use super::trouble_text;
 use crate::app::App;
-use crate::beads::{Adoption, Bead, Beads, Block};
+use crate::beads::{Adoption, Bead, Beads, BeadsError, Block};
 use crate::board::{Held, Source};
 use crate::ledger::{Hold, Stage};
 use crate::order::{self, Read};
 use crate::settle::Class;
 
-/// Takes over from the ledger which beads we shall reopen.
-pub(super) async fn take_up_holds(app: &App) {
-    match app.ledger.held().await {
-        Ok(held) => {
-            for attempt in held {
-                if let Some(hold) = attempt.hold.clone() {
-                    app.board.hold(Held {
-                        bead: attempt.bead.clone(),
-                        title: attempt.title.clone(),
-                        hold,
-                        attempt: Some(attempt),
-                    });
-                }
-            }
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Takes over from the ledger which beads we shall reopen; whether that worked.
+pub(super) async fn take_up_holds(app: &App) -> bool {
+    let held = match app.ledger.held().await {
+        Ok(held) => held,
+        Err(error) => {
+            app.board.trouble(Source::Ledger, error.to_string());
+            return false;
         }
-        Err(error) => app.board.trouble(Source::Ledger, error.to_string()),
+    };
+    for attempt in held {
+        if let Some(hold) = attempt.hold.clone() {
+            app.board.hold(Held {
+                bead: attempt.bead.clone(),
+                title: attempt.title.clone(),
+                task_type: attempt.task_type.clone(),
+                hold,
+                mark: attempt.id,
+                attempt: Some(attempt),
+            });
+        }
     }
+    true
 }
 
 /// Takes over what stands in the beads alone: what another ledger's coordinator would have
-/// reopened, and what is claimed under our name without an attempt.
+/// reopened, and what is claimed under our name without an attempt. For as long as that takes.
 pub(super) async fn take_up_strays(app: &App, beads: &Beads) {
-    match beads.labelled_blocked(Class::Waiting.label()).await {
-        Ok(waiting) => {
-            for bead in waiting {
-                if app.board.held_of(&bead.id).is_none() {
-                    app.board.hold(foreign_hold(app, bead));
-                }
-            }
+    loop {
+        match stray_once(app, beads).await {
+            Ok(()) => return,
+            Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
         }
-        Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
-    }
-    match beads.mine().await {
-        Ok(mine) => {
-            for bead in mine {
-                settle_stray(app, beads, &bead).await;
-            }
+        tokio::select! {
+            () = app.shutdown.draining.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
         }
-        Err(error) => app.board.trouble(Source::Beads, trouble_text(&error)),
     }
 }
 
+async fn stray_once(app: &App, beads: &Beads) -> Result<(), BeadsError> {
+    for bead in beads.labelled_blocked(Class::Waiting.label()).await? {
+        if app.board.held_of(&bead.id).is_none()
+            && let Some(held) = foreign_hold(app, bead)
+        {
+            app.board.hold(held);
+        }
+    }
+    for bead in beads.mine().await? {
+        settle_stray(app, beads, &bead).await?;
+    }
+    Ok(())
+}
+
 /// A bead that is claimed under our name, and that no open attempt of the ledger accounts for.
-async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) {
-    let Some(attempt) = bead.attempt() else { return };
+async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) -> Result<(), BeadsError> {
+    let Some(attempt) = bead.attempt() else { return Ok(()) };
     if app.board.active_of(&bead.id).is_some() {
-        return;
+        return Ok(());
     }
     let known = match app.ledger.attempt(attempt).await {
         Ok(known) => known,
-        Err(error) => return app.board.trouble(Source::Ledger, error.to_string()),
+        Err(error) => {
+            app.board.trouble(Source::Ledger, error.to_string());
+            return Ok(());
+        }
     };
-    let claim = match beads.adopt(&bead.id, attempt).await {
-        Ok(Adoption::Ours(claim, _)) => claim,
-        Ok(Adoption::NotOurs { .. } | Adoption::Gone) => return,
-        Err(error) => return app.board.trouble(Source::Beads, trouble_text(&error)),
+    let claim = match beads.adopt(&bead.id, attempt).await? {
+        Adoption::Ours(claim, _) => claim,
+        Adoption::NotOurs { .. } | Adoption::Gone => return Ok(()),
     };
     let written = match known {
         // Given back in the ledger, and the write was lost on the way.
         Some(known) if known.stage == Stage::Dropped => beads.release(claim).await,
-        Some(_) => return,
+        Some(_) => return Ok(()),
         // A ledger from a backup: nobody knows whether it runs.
         None => {
             let note = format!(
@@ -82,30 +99,32 @@ async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) {
             beads.block(claim, &block).await
         }
     };
-    match written {
-        Ok(()) => info!("{} was claimed and forgotten: settled", bead.id),
-        Err(unsettled) => app.board.trouble(Source::Beads, trouble_text(&unsettled.error)),
-    }
+    written.map_err(|unsettled| unsettled.error)?;
+    info!("{} was claimed and forgotten: settled", bead.id);
+    Ok(())
 }
 
 /// A bead that the coordinator of another ledger would have reopened.
-fn foreign_hold(app: &App, bead: Bead) -> Held {
-    let retry_at = bead.metadata.get("retry_at").and_then(|at| at.as_str());
-    let executors = match order::read(&bead) {
-        Read::Order(order) => match order.executor.as_deref().map(|name| app.routing.named(name)) {
-            Some(named) => named.cloned().into_iter().collect(),
-            None => app.routing.route(&order.task_type).unwrap_or_default().to_vec(),
-        },
-        Read::NotOurs | Read::Broken { .. } => Vec::new(),
+///
+/// None when it is none of ours: no task, or no attempt's mark.
+fn foreign_hold(app: &App, bead: Bead) -> Option<Held> {
+    let mark = bead.attempt()?;
+    let Read::Order(order) = order::read(&bead) else { return None };
+    let executors = match order.executor.as_deref().map(|name| app.routing.named(name)) {
+        Some(named) => named.cloned().into_iter().collect(),
+        None => app.routing.route(&order.task_type).unwrap_or_default().to_vec(),
     };
-    Held {
+    let retry_at = bead.metadata.get("retry_at").and_then(|at| at.as_str());
+    Some(Held {
         hold: Hold {
             not_before: retry_at.and_then(|at| at.parse().ok()).unwrap_or(app.started),
             executors,
             label: Class::Waiting.label().to_owned(),
         },
+        task_type: order.task_type,
         bead: bead.id,
         title: bead.title,
+        mark,
         attempt: None,
-    }
+    })
 }

@@ -23,6 +23,16 @@ const LEAST_WHILE_WRITING: Duration = Duration::from_secs(2);
 /// Between two listings while they fail.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
+/// What came of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It says how the beads are.
+    Whole,
+    /// It says how some beads were before we wrote them: list once more.
+    Stale,
+    Failed,
+}
+
 /// When the next listing and the next plan are due.
 #[expect(clippy::struct_excessive_bools, reason = "five events that come and go by themselves")]
 #[derive(Debug)]
@@ -83,8 +93,9 @@ impl When {
     /// Takes note of moments that come without an event; whether the ledger should be tried.
     pub(super) fn moments(&mut self, app: &App) -> bool {
         let now = Timestamp::now();
+        let in_trouble = self.failed || app.board.has_trouble(&Source::Beads);
         let interval =
-            if self.failed { app.poll_interval.min(AFTER_FAILURE) } else { app.poll_interval };
+            if in_trouble { app.poll_interval.min(AFTER_FAILURE) } else { app.poll_interval };
         if self.last_begun.is_none_or(|at| at.elapsed() >= interval)
             || app.board.moment_has_come(now)
         {
@@ -134,8 +145,9 @@ impl When {
         self.nudged = false;
     }
 
-    pub(super) fn listing_ended(&mut self, worked: bool) {
-        self.failed = !worked;
+    pub(super) fn listing_ended(&mut self, came: Came) {
+        self.failed = came == Came::Failed;
+        self.asked |= came == Came::Stale;
         self.plan_is_due = true;
     }
 

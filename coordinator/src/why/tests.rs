@@ -90,6 +90,8 @@ fn a_held_bead_says_when_it_comes_back() {
     let held = |executors: Vec<crate::routing::ExecutorName>, not_before| Held {
         bead: "hl-1".parse().unwrap(),
         title: "x".to_owned(),
+        task_type: "echo".to_owned(),
+        mark: uuid::Uuid::nil(),
         hold: Hold { not_before, executors, label: "task-waiting".to_owned() },
         attempt: None,
     };
