@@ -1,92 +1,107 @@
-//! What the last version left on disk and said on the wire is still read, on `e2e/previous`.
+//! What the previous version left behind: the newest programs go on with it.
 #![expect(clippy::unwrap_used, reason = "the name of a test says what failed")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use e2e::World;
-use protocol::coordinator::{AttemptDetail, BeadView, CoordinatorHealth, PlanView, Stage};
-use protocol::execute::{ExecuteRequest, Outcome};
-use protocol::executor::{AttemptList, AttemptView, ExecutorHealth, ExecutorStatus};
+use e2e::world::COORDINATOR;
+use protocol::coordinator::{
+    ApiError, AttemptDetail, BeadView, CoordinatorHealth, PlanView, Stage,
+};
+use protocol::execute::{Ending, ExecuteRequest, Outcome, Started};
+use protocol::executor::{AttemptList, AttemptStatus, AttemptView, ExecutorHealth, ExecutorStatus};
 use protocol::refusal::Refusal;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-fn previous(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("previous").join(name)
+/// The record is never too old for this test.
+const KEEP: &str = "876000h";
+
+fn previous() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("previous")
 }
 
 fn message<T: DeserializeOwned>(name: &str) -> T {
-    let text = fs::read_to_string(previous(&format!("wire/{name}.json"))).unwrap();
+    let text =
+        fs::read_to_string(previous().join("messages").join(format!("{name}.json"))).unwrap();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-#[test]
-fn every_message_of_the_last_version_is_read() {
-    message::<ExecuteRequest>("execute-request");
-    message::<Outcome>("outcome");
-    message::<Refusal>("refusal");
-    message::<ExecutorHealth>("executor-health");
-    message::<ExecutorStatus>("executor-status");
-    message::<AttemptList>("attempts");
-    message::<AttemptView>("attempt");
-    message::<CoordinatorHealth>("coordinator-health");
-    message::<PlanView>("plan");
-    message::<BeadView>("bead");
-    message::<AttemptDetail>("attempt-detail");
-}
-
-/// A homelab, or the line that says why there is none.
-async fn world(test: &str) -> Option<World> {
-    match World::any().await {
-        Ok(world) => Some(world),
-        Err(why) => {
-            e2e::suite::skipped(test, &why);
-            None
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_ledger_of_the_last_version_goes_on() {
-    let Some(mut world) = world("the_ledger_of_the_last_version_goes_on").await else { return };
-    let state = world.path("state/coordinator");
-    fs::create_dir_all(&state).unwrap();
-    fs::copy(previous("ledger.sqlite"), state.join("ledger.sqlite")).unwrap();
-    world.coordinator(&[]).await.unwrap();
+async fn world(test: &str) -> Option<World> {
+    World::any().await.map_err(|why| e2e::suite::skipped(test, &why)).ok()
+}
 
-    let recorded: AttemptDetail = message("attempt-detail");
-    let id = recorded.summary.attempt.to_string();
-    let read = world.ygg().attempt(&id).await.unwrap();
-    let failed: BeadView = message("bead");
-    let last = world.ygg().attempt(&failed.attempts[0].attempt.to_string()).await.unwrap();
-
-    assert_eq!(read, recorded);
-    assert_eq!(
-        (last.summary.stage, last.summary.class.as_deref()),
-        (Stage::Settled, Some("failed"))
-    );
+#[test]
+fn every_recorded_message_is_still_understood() {
+    message::<ExecutorHealth>("executor-health");
+    message::<ExecutorStatus>("executor-status");
+    message::<AttemptList>("executor-attempts");
+    message::<ExecuteRequest>("execute");
+    assert_eq!(message::<Outcome>("outcome").status, Ending::Completed);
+    message::<Started>("started");
+    assert!(message::<AttemptView>("executor-attempt").outcome.is_some());
+    message::<Refusal>("refusal");
+    message::<CoordinatorHealth>("coordinator-health");
+    assert_eq!(message::<PlanView>("plan").attempts.len(), 1);
+    for (bead, stage) in
+        [("done", Stage::Settled), ("failed", Stage::Settled), ("running", Stage::Running)]
+    {
+        assert_eq!(message::<BeadView>(&format!("bead-{bead}")).attempts[0].stage, stage);
+        message::<AttemptDetail>(&format!("attempt-{bead}"));
+    }
+    message::<ApiError>("coordinator-error");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_spool_of_the_last_version_still_answers() {
-    let test = "the_spool_of_the_last_version_still_answers";
-    let Some(mut world) = world(test).await else { return };
-    let state = world.path("state/one");
-    fs::create_dir_all(state.join("logs")).unwrap();
-    fs::copy(previous("spool.db"), state.join("spool.db")).unwrap();
-    for log in fs::read_dir(previous("logs")).unwrap() {
-        let log = log.unwrap();
-        fs::copy(log.path(), state.join("logs").join(log.file_name())).unwrap();
-    }
-    // Kept for longer than any version stays the last one.
-    world.executor("one", "test-executor", &["--keep", "100000h"]).await.unwrap();
+async fn a_recorded_spool_is_answered_for() {
+    let Some(mut world) = world("a_recorded_spool_is_answered_for").await else { return };
+    copy(&previous().join("spool"), &world.path("state/one"));
+    let running: BeadView = message("bead-running");
+    let failed: BeadView = message("bead-failed");
 
-    let recorded: Value = message("attempt");
-    let id = recorded["attempt"].as_str().unwrap();
-    let read: Value = world.ask("one").json(&format!("/attempts/{id}")).await.unwrap();
-    let log = world.ask("one").get(&format!("/attempts/{id}/log")).await.unwrap();
+    world.executor("one", "test-executor", &["--keep", KEEP]).await.unwrap();
+    let one = world.ask("one");
+    let cut_off: AttemptView =
+        one.json(&format!("/attempts/{}", running.attempts[0].attempt)).await.unwrap();
+    let log = one.get(&format!("/attempts/{}/log", failed.attempts[0].attempt)).await.unwrap();
 
-    assert_eq!(read, recorded);
-    assert!(log.text().await.unwrap().contains("from the last version"));
+    assert_eq!(cut_off.status, AttemptStatus::Interrupted);
+    assert_eq!(log.text().await.unwrap(), "recorded too\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorded_ledger_is_gone_on_with() {
+    let Some(mut world) = world("a_recorded_ledger_is_gone_on_with").await else { return };
+    copy(&previous().join("spool"), &world.path("state/one"));
+    copy(&previous().join("ledger"), &world.path("state").join(COORDINATOR));
+    let done: AttemptDetail = message("attempt-done");
+    world.executor("one", "test-executor", &["--keep", KEEP]).await.unwrap();
+    world.routing.default_to("one");
+
+    world.coordinator(&[]).await.unwrap();
+    let now = world.ygg().attempt(&done.summary.attempt.to_string()).await.unwrap();
+
+    assert_eq!(now.summary, done.summary);
+    assert_eq!(now.outcome, done.outcome);
+    // Its bead is in a workspace that is not here: the attempt ends, and stops nothing.
+    let running: BeadView = message("bead-running");
+    let attempt = running.attempts[0].attempt.to_string();
+    e2e::until("the attempt that ran is brought to an end", e2e::world::LONG, async || {
+        let summary = world.ygg().attempt(&attempt).await.ok()?.summary;
+        matches!(summary.stage, Stage::Settled | Stage::Dropped).then_some(())
+    })
+    .await;
 }

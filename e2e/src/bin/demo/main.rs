@@ -86,8 +86,8 @@ impl Demo {
         ));
         let mut world = World::in_folder(&cli, &folder).await?;
 
-        let right = tokio::select! {
-            right = story(&mut world, &mut screen) => right?,
+        let (right, waiting) = tokio::select! {
+            ended = story(&mut world, &mut screen) => ended?,
             () = shutdown.draining.cancelled() => {
                 screen.say("\nStopped; ending everything.");
                 world.stop().await;
@@ -95,11 +95,11 @@ impl Demo {
             }
         };
         if self.keep {
-            screen.say(&format!("Everything runs on (KEEP=1). {}", hint(&world)));
+            screen.say(&format!("Everything runs on (KEEP=1). {}", hint(&world, &waiting)));
             screen.say("`make clean-demo` ends it.");
             world.leave_running();
         } else if screen.is_live() {
-            screen.say(&format!("Everything runs on until Ctrl-C. {}", hint(&world)));
+            screen.say(&format!("Everything runs on until Ctrl-C. {}", hint(&world, &waiting)));
             shutdown.draining.cancelled().await;
             screen.say("\nEnding everything.");
             world.stop().await;
@@ -140,12 +140,13 @@ async fn first_cli() -> anyhow::Result<BeadsCli> {
 }
 
 /// The one command to try next.
-fn hint(world: &World) -> String {
+fn hint(world: &World, bead: &str) -> String {
     let ygg = programs::folder().join("ygg");
-    format!("Try: {} --url {} plan", ygg.display(), world.ygg().url())
+    format!("Try: {} --url {} why {bead}", ygg.display(), world.ygg().url())
 }
 
-async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<bool> {
+/// Tells the story, and returns whether every bead ended as it should, and the bead that waits.
+async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<(bool, String)> {
     let stage = Stage::set(world.folder()).await?;
     let policy = stage.policy.to_str().context("the folder's name is not UTF-8")?.to_owned();
     for name in ["fenrir", "surtr", "huginn"] {
@@ -173,7 +174,9 @@ async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<bool> {
 
     let (mut rows, before) = write(world, screen, &stage).await?;
     act(world, screen, &mut rows).await?;
-    tell(world, screen, &rows, &before).await
+    let right = tell(world, screen, &rows, &before).await?;
+    let waiting = rows.iter().find(|row| row.step.expected == Expected::Waiting);
+    Ok((right, waiting.map(|row| row.id.clone()).unwrap_or_default()))
 }
 
 /// Writes the beads, in the order of the story.
