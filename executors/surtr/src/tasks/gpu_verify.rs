@@ -9,8 +9,11 @@ use crate::gpu::{Found, Gpu};
 use crate::ollama::{Loaded, ModelName, Ollama, find, missing};
 use crate::size::Size;
 
-/// How long a model may take to load before the GPU counts as hung.
+/// How long a model may take to load, or to leave, before the GPU counts as hung.
 const LOAD: Duration = Duration::from_mins(5);
+
+/// How long it may take at least, however little is left of `wait_seconds`.
+const SHORT_LOAD: Duration = Duration::from_secs(30);
 
 /// Proves that the graphics card is there, and that a model runs on it and not silently on the CPU.
 ///
@@ -23,6 +26,7 @@ pub struct GpuVerify {
     min_vram: Option<Size>,
     /// How many cards there must be that Ollama can compute on.
     #[serde(default = "one")]
+    #[schemars(range(min = 1))]
     min_gpus: usize,
     /// A model that is loaded for the proof, and stays loaded as long as Ollama keeps what nobody
     /// uses (default: none).
@@ -77,7 +81,11 @@ impl Task<Surtr> for GpuVerify {
         let mut told = Vec::new();
         loop {
             tries += 1;
-            let seen = self.look(executor, cx, tries > 1).await?;
+            let limit = match self.wait_seconds {
+                0 => LOAD,
+                _ => wait.saturating_sub(began.elapsed()).clamp(SHORT_LOAD, LOAD),
+            };
+            let seen = self.look(executor, cx, tries > 1, limit).await?;
             let data = json!({
                 "gpus": seen.found.gpus,
                 "nvidia_driver": seen.found.nvidia_driver,
@@ -96,7 +104,7 @@ impl Task<Surtr> for GpuVerify {
                 seen.found.tell(cx);
                 let after = match self.wait_seconds {
                     0 => String::new(),
-                    seconds => format!(" (tried {tries} times in {seconds} s)"),
+                    _ => format!(" (tried {tries} times in {} s)", began.elapsed().as_secs()),
                 };
                 let text = format!("{}{after}", seen.problems.join("; "));
                 return Err(Failure::new(text).with_data(&data));
@@ -112,7 +120,13 @@ impl Task<Surtr> for GpuVerify {
 
 impl GpuVerify {
     /// Tries once. An error is what no waiting will heal.
-    async fn look(&self, executor: &Surtr, cx: &Context, again: bool) -> Result<Seen, Failure> {
+    async fn look(
+        &self,
+        executor: &Surtr,
+        cx: &Context,
+        again: bool,
+        limit: Duration,
+    ) -> Result<Seen, Failure> {
         let found = Found::look(executor, cx).await;
         let mut seen = Seen { problems: self.of_cards(&found), found, loaded: None };
         if let Some(model) = self.model.as_ref().filter(|_| seen.problems.is_empty()) {
@@ -121,9 +135,11 @@ impl GpuVerify {
                 Ok(models) if find(&models, model).is_none() => {
                     return Err(missing(&[model], &models));
                 }
-                Ok(_) => match self.of_model(&ollama, model, again).await {
+                Ok(_) => match self.of_model(&ollama, model, again, limit).await {
                     Ok(loaded) => {
-                        seen.problems.extend(self.of_place(&loaded));
+                        seen.found = Found::look(executor, cx).await;
+                        let place = self.of_place(&loaded);
+                        seen.problems.extend(place.or_else(|| of_use(&seen.found, &loaded)));
                         seen.loaded = Some(loaded);
                     }
                     Err(failure) => seen.problems.push(failure.error().to_owned()),
@@ -172,6 +188,7 @@ impl GpuVerify {
         ollama: &Ollama<'_>,
         model: &ModelName,
         again: bool,
+        limit: Duration,
     ) -> Result<Loaded, Failure> {
         // What is loaded stays where it is: on a second try it must be loaded anew.
         if again {
@@ -179,13 +196,12 @@ impl GpuVerify {
             let on_cpu =
                 |loaded: &&Loaded| model.is(&loaded.name) && self.of_place(loaded).is_some();
             if loaded.iter().any(|loaded| on_cpu(&loaded)) {
-                ollama.unload(model, LOAD).await?;
+                ollama.unload(model, limit).await?;
             }
         }
-        let loading = tokio::time::timeout(LOAD, ollama.load(model)).await;
+        let loading = tokio::time::timeout(limit, ollama.load(model)).await;
         loading.unwrap_or_else(|_| {
-            let minutes = LOAD.as_secs() / 60;
-            Err(Failure::new(format!("`{model}` did not load in {minutes} minutes")))
+            Err(Failure::new(format!("`{model}` did not load in {} s", limit.as_secs())))
         })?;
         let loaded = ollama.loaded().await?;
         loaded.into_iter().find(|loaded| model.is(&loaded.name)).ok_or_else(|| {
@@ -212,6 +228,24 @@ impl GpuVerify {
             _ => format!("{seen}: unload other models, or take a smaller one"),
         })
     }
+}
+
+/// Says whether the cards themselves know nothing of the model. Ollama's number is an estimate, so
+/// half of it will do; what shares its memory with the CPU is left out.
+fn of_use(found: &Found, loaded: &Loaded) -> Option<String> {
+    let cards: Vec<_> = found.gpus.iter().filter(|gpu| gpu.unfit().is_none()).collect();
+    if cards.iter().any(|gpu| gpu.vendor != "nvidia") {
+        return None;
+    }
+    let used: Option<u64> = cards.iter().map(|gpu| gpu.memory_used_bytes).sum();
+    let (used, size) = (used?, loaded.size_vram);
+    (used < size / 2).then(|| {
+        format!(
+            "Ollama says that `{}` has {size} bytes in VRAM, but {used} are in use on the cards \
+             here: does Ollama run on another machine?",
+            loaded.name
+        )
+    })
 }
 
 /// Says what was proved.

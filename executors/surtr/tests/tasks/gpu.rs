@@ -92,6 +92,18 @@ async fn a_model_that_is_not_whole_in_vram_is_a_failure() {
 }
 
 #[tokio::test]
+async fn a_card_that_knows_nothing_of_the_model_is_no_proof() {
+    let empty = "echo 'GPU-1c, 00000000:01:00.0, 560.35.03, 24564, 0, 3, 41, NVIDIA RTX 4090'";
+    let (ollama, surtr) = with_program(empty).await;
+    ollama.state().vram = vec![200];
+
+    let outcome = surtr.execute("gpu-verify", json!({"model": "tiny"})).await.unwrap();
+
+    let text = "has 200 bytes in VRAM, but 0 are in use on the cards here";
+    assert!(failed(&outcome).contains(text), "{outcome:?}");
+}
+
+#[tokio::test]
 async fn the_gate_loads_a_model_anew_until_it_is_on_the_card() {
     let (ollama, surtr) = with_program(ONE_CARD).await;
     // After a resume the first loads end on the CPU.
