@@ -4,8 +4,8 @@ use executor_sdk::harness::{Ending, Harness};
 use executor_sdk::prelude::*;
 use surtr_executor::Surtr;
 
-use crate::common::{NO_CARDS, ONE_CARD, completed, failed, surtr_at};
-use crate::real::Real;
+use crate::common::{NO_CARDS, ONE_CARD, closed, completed, failed, surtr_at};
+use crate::real::{Real, on_path};
 use crate::stand_in::StandIn;
 
 #[tokio::test]
@@ -153,6 +153,38 @@ async fn the_real_ollama_that_computes_on_the_cpu_is_found_out() {
     assert!(failed(&outcome).contains("it runs on the CPU"), "{outcome:?}");
     assert_eq!(outcome.data["model"]["size_vram"], json!(0));
     assert!(outcome.data["model"]["size"].as_u64().unwrap() > 0, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_model_really_lies_in_the_memory_of_this_machines_card() {
+    let name = "a_model_really_lies_in_the_memory_of_this_machines_card";
+    let url = closed_url();
+    let surtr = Harness::start(Surtr { root: PathBuf::from("/"), ..surtr_at(url) }).await;
+    let cards = surtr.execute("gpu-verify", json!({})).await.unwrap();
+    if cards.status != Ending::Completed {
+        eprintln!("skipped: {name}: {}", cards.error.unwrap_or_default());
+        return;
+    }
+    let card = &cards.data["gpus"][0];
+    assert!(card["memory_total_bytes"].as_u64().unwrap() > 1 << 28, "{card}");
+    assert!(card["temperature_celsius"].is_i64() || card["temperature_celsius"].is_u64(), "{card}");
+    // The one of the script computes on the CPU only.
+    let Some(ollama) = on_path() else {
+        eprintln!("skipped: {name}: no `ollama` on PATH that computes on cards");
+        return;
+    };
+    let real = Real::of(ollama).await;
+    let surtr = Surtr { root: PathBuf::from("/"), ..surtr_at(real.url.clone()) };
+    let surtr = Harness::start(surtr).await;
+
+    let order = json!({"model": "tiny", "min_gpu_percent": 1});
+    let outcome = surtr.execute("gpu-verify", order).await.unwrap();
+
+    assert!(completed(&outcome)["model"]["size_vram"].as_u64().unwrap() > 0, "{outcome:?}");
+}
+
+fn closed_url() -> Url {
+    format!("http://{}", closed()).parse().unwrap()
 }
 
 async fn with_program(nvidia_smi: &str) -> (StandIn, Harness) {

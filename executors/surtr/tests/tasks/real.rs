@@ -18,7 +18,6 @@ use crate::gguf;
 pub(crate) struct Real {
     pub(crate) url: Url,
     pub(crate) folder: Arc<TempDir>,
-    program: PathBuf,
     // The shell that ends the server when its stdin does.
     shell: Child,
 }
@@ -27,12 +26,17 @@ pub(crate) struct Real {
 const SERVE: &str = r#""$1" serve >"$2" 2>&1 </dev/null & cat >/dev/null; kill "$!"; wait "$!""#;
 
 impl Real {
-    /// Starts a server without models; `None`, said aloud, where there is no program.
-    pub(crate) async fn start(test: &str) -> Option<Self> {
+    /// Starts a server with the model `tiny`; `None`, said aloud, where there is no program.
+    pub(crate) async fn with_tiny(test: &str) -> Option<Self> {
         let Some(program) = find() else {
             eprintln!("skipped: {test}: no real `ollama`; scripts/get-ollama.sh gets one");
             return None;
         };
+        Some(Self::of(program).await)
+    }
+
+    /// Starts this program as a server with the model `tiny`.
+    pub(crate) async fn of(program: PathBuf) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let address = closed();
         let log = folder.path().join("log");
@@ -46,23 +50,16 @@ impl Real {
         let url: Url = format!("http://{address}").parse().unwrap();
         until("Ollama listens", async || tokio::net::TcpStream::connect(address).await.is_ok())
             .await;
-        Some(Self { url, folder, program, shell })
-    }
-
-    /// Starts a server with the model `tiny`.
-    pub(crate) async fn with_tiny(test: &str) -> Option<Self> {
-        let real = Self::start(test).await?;
-        let file = real.folder.path().join("Modelfile");
-        std::fs::write(real.folder.path().join("tiny.gguf"), gguf::tiny()).unwrap();
+        let file = folder.path().join("Modelfile");
+        std::fs::write(folder.path().join("tiny.gguf"), gguf::tiny()).unwrap();
         std::fs::write(&file, "FROM ./tiny.gguf\nPARAMETER num_predict 12\n").unwrap();
-        let address = real.url.authority().to_owned();
-        let made = command(&real.program, real.folder.path(), &address)
+        let made = command(&program, folder.path(), &address.to_string())
             .args(["create", "tiny", "-f"])
             .arg(&file)
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Some(real)
+        Self { url, folder, shell }
     }
 
     /// Ends the server, and returns the folder with its models.
@@ -89,10 +86,15 @@ impl Drop for Real {
 /// Finds the program that the script installed, else one on PATH.
 pub(crate) fn find() -> Option<PathBuf> {
     let test = std::env::current_exe().unwrap();
-    let installed = test.ancestors().skip(2).take(3).map(|folder| folder.join("tools/bin/ollama"));
+    let mut folders =
+        test.ancestors().skip(2).take(3).map(|folder| folder.join("tools/bin/ollama"));
+    folders.find(|program| program.is_file()).or_else(on_path)
+}
+
+/// Finds the Ollama of this machine, which may be one that computes on graphics cards.
+pub(crate) fn on_path() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("ollama"));
-    installed.chain(on_path).find(|program| program.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join("ollama")).find(|file| file.is_file())
 }
 
 /// Makes a command that knows nothing of another Ollama of this machine.
