@@ -23,6 +23,7 @@ fn a_minute() -> u32 {
 
 impl Task<Surtr> for OllamaUnload {
     const TYPE: &'static str = "ollama-unload";
+    const TIMEOUT: Option<Duration> = Some(Duration::from_mins(10));
     const IDEMPOTENT: bool = true;
     const RETRYABLE: bool = true;
 

@@ -60,23 +60,21 @@ async fn each_task_has_a_description_a_closed_schema_and_true_flags() {
     let status = surtr.status().await;
 
     for (task, seconds, idempotent, retryable) in [
-        ("llm-health-check", Some(60.0), true, false),
-        ("ollama-deploy", Some(21_600.0), true, true),
-        ("ollama-pull-model", Some(21_600.0), true, true),
-        ("ollama-list-models", Some(30.0), true, true),
-        ("ollama-delete-model", Some(120.0), false, false),
-        ("ollama-unload", None, true, true),
-        ("llm-inference", Some(600.0), true, true),
-        ("llm-chat", Some(600.0), true, true),
-        ("llm-embed", Some(600.0), true, true),
-        ("gpu-verify", Some(1800.0), true, true),
+        ("llm-health-check", 60.0, true, false),
+        ("ollama-deploy", 21_600.0, true, true),
+        ("ollama-pull-model", 21_600.0, true, true),
+        ("ollama-list-models", 30.0, true, true),
+        ("ollama-delete-model", 120.0, false, false),
+        ("ollama-unload", 600.0, true, true),
+        ("llm-inference", 600.0, true, true),
+        ("llm-chat", 600.0, true, true),
+        ("llm-embed", 600.0, true, true),
+        ("gpu-verify", 1800.0, true, true),
     ] {
         let spec = status.tasks.iter().find(|spec| spec.task_type == task).unwrap();
         assert!(spec.description.len() > 20, "{task}: {}", spec.description);
         assert_eq!((spec.idempotent, spec.retryable), (idempotent, retryable), "{task}");
-        if let Some(seconds) = seconds {
-            assert_eq!(json!(spec.timeout_seconds).as_f64(), Some(seconds), "{task}");
-        }
+        assert_eq!(json!(spec.timeout_seconds).as_f64(), Some(seconds), "{task}");
         assert_eq!(spec.params_schema["additionalProperties"], json!(false), "{task}");
         let fields = spec.params_schema["properties"].as_object();
         for (name, field) in fields.into_iter().flatten() {

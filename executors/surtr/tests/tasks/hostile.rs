@@ -14,6 +14,8 @@ use crate::stand_in::StandIn;
 /// Every string param, with params in which `HERE` stands in its place.
 fn places() -> Vec<(&'static str, &'static str, Value)> {
     let message = json!({"role": "user", "content": "HERE"});
+    let said = json!({"role": "user", "content": "x"});
+    let any = json!({"stop": ["HERE"]});
     let role = json!({"role": "HERE", "content": "x"});
     vec![
         ("llm-health-check", "models", json!({"models": ["HERE"]})),
@@ -27,6 +29,10 @@ fn places() -> Vec<(&'static str, &'static str, Value)> {
         ("llm-inference", "model", json!({"model": "HERE", "prompt": "x"})),
         ("llm-inference", "prompt", json!({"model": "tiny", "prompt": "HERE"})),
         ("llm-inference", "system", json!({"model": "tiny", "prompt": "x", "system": "HERE"})),
+        ("llm-inference", "format", json!({"model": "tiny", "prompt": "x", "format": "HERE"})),
+        ("llm-inference", "options", json!({"model": "tiny", "prompt": "x", "options": any})),
+        ("llm-chat", "format", json!({"model": "tiny", "messages": [said], "format": "HERE"})),
+        ("llm-chat", "options", json!({"model": "tiny", "messages": [said], "options": any})),
         ("llm-chat", "model", json!({"model": "HERE", "messages": [message]})),
         ("llm-chat", "messages.role", json!({"model": "tiny", "messages": [role]})),
         ("llm-chat", "messages.content", json!({"model": "tiny", "messages": [message]})),
@@ -38,7 +44,7 @@ fn places() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// The params that go on to Ollama as plain text, whatever they are.
-const PLAIN: [&str; 4] = ["prompt", "system", "messages.content", "input"];
+const PLAIN: [&str; 5] = ["prompt", "system", "messages.content", "input", "options"];
 
 #[tokio::test]
 async fn hostile_values_are_refused_or_stay_values() {
@@ -143,7 +149,9 @@ fn find(task: &str, at: &str, schema: &Value, found: &mut BTreeSet<(String, Stri
         Value::Array(kinds) => kinds.contains(&json!("string")),
         _ => false,
     };
-    if is_string || schema.get("enum").is_some() {
+    let is_anything = ["type", "anyOf", "oneOf"].iter().all(|word| schema.get(word).is_none())
+        || schema["additionalProperties"] == json!(true);
+    if is_string || is_anything || schema.get("enum").is_some() {
         found.insert((task.to_owned(), at.to_owned()));
     }
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
