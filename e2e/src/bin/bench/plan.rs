@@ -89,5 +89,6 @@ fn state(now: Timestamp) -> ExecutorState {
         life: None,
         version: None,
         busy_until: None,
+        refused: None,
     }
 }
