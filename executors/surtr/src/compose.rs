@@ -113,7 +113,7 @@ impl<'a> Compose<'a> {
     pub(crate) async fn up(&self, service: &Service) -> TaskResult {
         // Its images may have to be fetched first: only the task's limit applies.
         let up = self.command().args(["up", "--detach"]).arg(&service.0);
-        up.limit(self.cx.remaining()).await
+        up.limit(self.cx.remaining()).await.map_err(hinted)
     }
 
     /// Returns how a service is, if the program can tell; not each can.
@@ -143,6 +143,24 @@ impl<'a> Compose<'a> {
         let folder = self.file.parent().unwrap_or(Path::new("/"));
         let command = self.cx.run_command(self.program).args(self.words).cwd(folder);
         command.arg("--file").arg(&self.file)
+    }
+}
+
+/// Adds a way out to the commonest failures.
+fn hinted(failure: Failure) -> Failure {
+    let text = failure.error();
+    // docker-compose tells of both in the words of Python.
+    let way_out = if text.contains("permission denied") || text.contains("PermissionError(13") {
+        "let the user of this executor use it, as by adding it to the group `docker`"
+    } else if text.contains("docker daemon running") || text.contains("fetching server API") {
+        "start Docker, as by `systemctl start docker`"
+    } else {
+        return failure;
+    };
+    let hinted = Failure::new(format!("{text}; {way_out}"));
+    match failure.exit_code() {
+        Some(code) => hinted.with_exit_code(code),
+        None => hinted,
     }
 }
 

@@ -169,6 +169,26 @@ async fn what_keeps_it_from_coming_up_is_told() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_cannot_be_reached_is_told_with_a_way_out() {
+    for (words, way_out) in [
+        ("Cannot connect to the Docker daemon at x. Is the docker daemon running?", "start Docker"),
+        ("docker.errors.DockerException: Error while fetching server API version", "start Docker"),
+        ("permission denied while trying to connect to the Docker daemon", "the group `docker`"),
+    ] {
+        let node = Node::new();
+        let script = format!("case \"$*\" in *version) ;; *) echo '{words}' >&2; exit 1 ;; esac");
+        let surtr = node.start(&script, NO_PLUGIN, NO_PLUGIN).await;
+
+        let order = json!({"compose_file": node.file});
+        let outcome = surtr.execute("ollama-deploy", order).await.unwrap();
+
+        let error = failed(&outcome);
+        assert!(error.contains(words) && error.contains(way_out), "{error}");
+        assert_eq!(outcome.exit_code, Some(1));
+    }
+}
+
+#[tokio::test]
 async fn an_ollama_that_never_answers_is_a_failure_with_its_log() {
     let node = Node::new();
     let script = compose(node.folder.path());
