@@ -3,6 +3,8 @@
 //! - [`tasks`]: what it can do, one file each.
 //! - `git`: how `git` is run so that it never asks a person.
 //! - `beside`: a folder beside a destination, for work that appears whole or not at all.
+//! - `files`: files that are written into a work tree, and never outside of it.
+//! - `review`: which linters review a folder, and how their findings are read.
 //! - `suites`: which tools test a folder, and how their counts are read.
 //! - `plain`: what a value may be before it becomes a path or an argument.
 //! - `environment`: what of our own environment the commands see.
@@ -11,9 +13,11 @@ use executor_sdk::prelude::*;
 
 mod beside;
 mod environment;
+mod files;
 mod git;
 mod one_at_a_time;
 mod plain;
+mod review;
 mod suites;
 pub mod tasks;
 
@@ -52,6 +56,7 @@ impl Executor for Fenrir {
             .with::<tasks::GitPull>()
             .with::<tasks::GitCommit>()
             .with::<tasks::GitPush>()
+            .with::<tasks::CodeReview>()
             .with::<tasks::RunTests>()
     }
 

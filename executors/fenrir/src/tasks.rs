@@ -1,5 +1,6 @@
 //! The work that Fenrir can do.
 
+mod code_review;
 mod dev_health_check;
 mod git_clone;
 mod git_commit;
@@ -8,6 +9,7 @@ mod git_push;
 mod git_status;
 mod run_tests;
 
+pub use code_review::CodeReview;
 pub use dev_health_check::DevHealthCheck;
 pub use git_clone::GitClone;
 pub use git_commit::GitCommit;

@@ -1,12 +1,10 @@
 //! `git-commit`: what is in a work tree becomes a commit, and is pushed when asked.
 
-mod files;
-
 use executor_sdk::prelude::*;
 
+use crate::files::Files;
 use crate::git::{Git, Push, pathspec};
 use crate::{Fenrir, plain};
-use files::Files;
 
 /// How many names of files the result lists.
 const SHOWN_FILES: usize = 1000;

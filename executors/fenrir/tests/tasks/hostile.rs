@@ -57,6 +57,7 @@ async fn no_value_is_taken_at_more_than_its_word() {
     for (index, value) in values(&canary).iter().enumerate() {
         let tree = stage.work_tree(&format!("trees/{index}"));
         stage.put(&format!("trees/{index}/Makefile"), "test:\n\ttrue\n");
+        stage.put(&format!("trees/{index}/a.yml"), "---\na: 1\n");
         let clone = stage.text(&format!("clones/{index}"));
         let file = json!([{"path": "a", "content": value}]);
         let at_file = json!([{"path": value, "content": "x"}]);
@@ -75,6 +76,9 @@ async fn no_value_is_taken_at_more_than_its_word() {
             ("git-push", json!({"repo_path": value})),
             ("git-push", json!({"repo_path": tree, "remote": value})),
             ("git-push", json!({"repo_path": tree, "branch": value})),
+            ("code-review", json!({"repo_path": value})),
+            ("code-review", json!({"repo_path": tree, "base": value})),
+            ("code-review", json!({"repo_path": tree, "sarif_file": value})),
             ("run-tests", json!({"repo_path": value})),
             ("run-tests", json!({"repo_path": tree, "command": [value]})),
             ("run-tests", json!({"repo_path": tree, "command": ["true", value]})),
@@ -92,5 +96,5 @@ async fn no_value_is_taken_at_more_than_its_word() {
     }
 
     assert_eq!(everything(&stage.path("outside")), outside);
-    assert!(orders > 450, "{orders}");
+    assert!(orders > 550, "{orders}");
 }

@@ -1,6 +1,8 @@
 //! Fenrir's tasks on real repositories and real tools, over real HTTP.
 
 #[cfg(test)]
+mod code_review;
+#[cfg(test)]
 mod git_clone;
 #[cfg(test)]
 mod git_commit;

@@ -26,6 +26,12 @@ impl Stage {
         Self { fenrir: Harness::start(Fenrir::new(environment)).await, home }
     }
 
+    /// Starts a Fenrir that finds these programs before any other.
+    pub(crate) async fn on_path(folder: &Path) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        Self { fenrir: Harness::with(Fenrir::new(environment())).path(folder).start().await, home }
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.path().canonicalize().unwrap().join(name)
     }
@@ -116,6 +122,16 @@ pub(crate) fn program(name: &str) -> std::process::Command {
     let mut command = std::process::Command::new(name);
     command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
     command
+}
+
+/// Returns the folder of the virtual environment that `make test` sets up, if these are in it.
+pub(crate) fn python_tools(names: &[&str]) -> Option<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target =
+        target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"));
+    let folder = target.join("tools/python/bin");
+    let is_here = |name: &&str| works(folder.join(name).to_str().unwrap(), &["--version"]);
+    names.iter().all(|name| is_here(name)).then_some(folder)
 }
 
 /// Says aloud that a test is skipped.

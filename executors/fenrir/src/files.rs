@@ -8,18 +8,18 @@ use executor_sdk::prelude::Failure;
 
 /// The files to write below one folder, whose path holds no symbolic link.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(crate) struct Files {
     top: PathBuf,
     files: Vec<(PathBuf, String)>,
 }
 
 impl Files {
-    pub(super) fn new(top: &Path) -> Self {
+    pub(crate) fn new(top: &Path) -> Self {
         Self { top: top.to_owned(), files: Vec::new() }
     }
 
     /// Takes a file in, by its path below the top, after a look at what is there.
-    pub(super) fn add(&mut self, path: PathBuf, content: String) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, path: PathBuf, content: String) -> Result<(), Failure> {
         let shown = path.display();
         if self.files.iter().any(|(other, _)| *other == path) {
             return Err(Failure::new(format!("`{shown}` is in `files` twice")));
@@ -57,7 +57,7 @@ impl Files {
     }
 
     /// Writes all of them. Each is put in place whole, by a rename, which follows no link.
-    pub(super) fn write(self) -> Result<(), Failure> {
+    pub(crate) fn write(self) -> Result<(), Failure> {
         for (path, content) in &self.files {
             let place = self.top.join(path);
             write(&self.top, &place, content.as_bytes()).map_err(|error| {
