@@ -90,5 +90,6 @@ fn state(now: Timestamp) -> ExecutorState {
         version: None,
         busy_until: None,
         refused: None,
+        refused: None,
     }
 }
