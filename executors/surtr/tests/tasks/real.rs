@@ -22,7 +22,7 @@ pub(crate) struct Real {
     shell: Child,
 }
 
-/// Starts the server when nobody holds its stdin any more, it ends: also when this process is killed.
+/// Ends the server when nobody holds the shell's stdin any more: also when this process is killed.
 const SERVE: &str = r#""$1" serve >"$2" 2>&1 </dev/null & cat >/dev/null; kill "$!"; wait "$!""#;
 
 impl Real {
