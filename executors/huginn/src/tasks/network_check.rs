@@ -1,6 +1,6 @@
-//! `network-check`: can this machine reach others, and find them by name.
+//! `network-check`: can this machine reach others, how well, and find them by name.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use executor_sdk::prelude::*;
@@ -10,43 +10,83 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use crate::Huginn;
+use crate::ping::Echo;
+use crate::reach::address_of;
 use crate::target::{Target, is_host};
 
-/// How many questions one order may ask, and how many of them at a time.
+mod page;
+
+use page::Page;
+
+/// How many questions one order may ask, how many of them at a time, and how often each.
 const MOST: usize = 1024;
 const AT_A_TIME: usize = 32;
+const MOST_TRIES: u32 = 20;
 
-/// Connects to hosts over TCP and resolves names by this machine's resolver; fails when one of
-/// them cannot be reached or found, and names it.
+/// How long after one try of a host the next one follows.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connects to hosts over TCP, pings them, fetches pages and resolves names; tells latency, loss and
+/// how long certificates are valid; fails when one of them is not well, and names it.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub struct NetworkCheck {
-    /// The hosts to connect to: `name` (on each of `ports`), `name:port`, or `{host, port}`.
+    /// The hosts: `name` (on each of `ports`, or by ping without them), `name:port`, or
+    /// `{host, port}`. Names of the host table are known.
     #[serde(default)]
     hosts: Vec<Target>,
     /// The ports for the hosts that name none.
     #[serde(default)]
     ports: Vec<u16>,
-    /// The names to resolve.
+    /// The names to resolve, by this machine's own resolver.
     #[serde(default)]
     dns: Vec<String>,
-    /// How long each question may take, in seconds.
+    /// The pages to fetch; a status of 400 or more is not well. Redirects are not followed.
+    #[serde(default)]
+    urls: Vec<Url>,
+    /// How often each host is tried.
+    #[serde(default = "once")]
+    count: u32,
+    /// How many of the tries may fail, in percent.
+    #[serde(default)]
+    max_loss_percent: f64,
+    /// The mean latency of a host that is still well, in milliseconds (default: any).
+    #[serde(default)]
+    max_latency_ms: Option<f64>,
+    /// How many days the certificates of the pages must be valid for (default: any).
+    #[serde(default)]
+    min_certificate_days: Option<u32>,
+    /// Whether certificates that nobody vouches for are well, too.
+    #[serde(default)]
+    accept_any_certificate: bool,
+    /// How long each try may take, in seconds.
     #[serde(default = "three_seconds")]
     timeout_seconds: f64,
+}
+
+fn once() -> u32 {
+    1
 }
 
 fn three_seconds() -> f64 {
     3.0
 }
 
-/// How a connection went.
+/// How a host was reached.
 #[derive(Debug, Serialize)]
-struct Connection {
+struct Contact {
     host: String,
-    port: u16,
+    /// `None`: by ping.
+    port: Option<u16>,
+    how: &'static str,
     reachable: bool,
-    /// The address that answered.
+    /// The address that was asked.
     address: Option<String>,
+    sent: u32,
+    answered: u32,
+    loss_percent: f64,
+    /// The mean.
     latency_ms: Option<f64>,
+    latency_max_ms: Option<f64>,
     error: Option<String>,
 }
 
@@ -64,108 +104,201 @@ impl Task<Huginn> for NetworkCheck {
     const TYPE: &'static str = "network-check";
     const IDEMPOTENT: bool = true;
 
-    async fn run(self, _: &Huginn, cx: &Context) -> TaskResult {
-        if !(0.01..=60.0).contains(&self.timeout_seconds) {
-            return Err(Failure::new("`timeout_seconds` must lie between 0.01 and 60"));
-        }
-        let limit = Duration::from_secs_f64(self.timeout_seconds);
-        let targets = self.targets()?;
-        for (index, name) in self.dns.iter().enumerate() {
-            is_host(name).map_err(|error| Failure::new(format!("`dns[{index}]`: {error}")))?;
-        }
-        match targets.len() + self.dns.len() {
-            0 => return Err(Failure::new("nothing is asked: give `hosts`, or `dns`, or both")),
-            asked if asked > MOST => {
-                return Err(Failure::new(format!(
-                    "{asked} questions are asked; {MOST} are allowed"
-                )));
-            }
-            _ => {}
-        }
+    async fn run(self, huginn: &Huginn, cx: &Context) -> TaskResult {
+        let limit = self.check()?;
+        let targets = self.targets();
+        let client = page::client(limit, self.accept_any_certificate)?;
 
-        let connections: Vec<_> = stream::iter(targets)
-            .map(|(host, port)| connect(host, port, limit, cx))
+        let contacts: Vec<_> = stream::iter(targets)
+            .map(|target| self.contact(target, limit, huginn, cx))
             .buffered(AT_A_TIME)
             .collect()
             .await;
-        let names: Vec<_> = stream::iter(self.dns)
+        let pages: Vec<_> = stream::iter(self.urls.iter().cloned())
+            .map(|url| page::fetch(&client, url, self.min_certificate_days))
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        for page in &pages {
+            cx.log(page.line());
+        }
+        let names: Vec<_> = stream::iter(self.dns.iter().cloned())
             .map(|name| resolve(name, limit, cx))
             .buffered(AT_A_TIME)
             .collect()
             .await;
-        verdict(&connections, &names)
+        verdict(&contacts, &pages, &names)
     }
 }
 
 impl NetworkCheck {
-    fn targets(&self) -> Result<Vec<(String, u16)>, Failure> {
+    fn check(&self) -> Result<Duration, Failure> {
+        if !(0.01..=60.0).contains(&self.timeout_seconds) {
+            return Err(Failure::new("`timeout_seconds` must lie between 0.01 and 60"));
+        }
+        if !(1..=MOST_TRIES).contains(&self.count) {
+            return Err(Failure::new(format!("`count` must lie between 1 and {MOST_TRIES}")));
+        }
+        if !(0.0..100.0).contains(&self.max_loss_percent) {
+            return Err(Failure::new("`max_loss_percent` must be at least 0 and below 100"));
+        }
         if self.ports.contains(&0) {
             return Err(Failure::new("port 0 cannot be connected to"));
-        }
-        let mut targets = Vec::new();
-        for target in &self.hosts {
-            match target.port {
-                Some(port) => targets.push((target.host.clone(), port)),
-                None if self.ports.is_empty() => {
-                    let host = &target.host;
-                    return Err(Failure::new(format!(
-                        "`{host}` has no port: write `{host}:PORT`, or give `ports`"
-                    )));
-                }
-                None => {
-                    targets.extend(self.ports.iter().map(|port| (target.host.clone(), *port)));
-                }
-            }
         }
         if self.hosts.is_empty() && !self.ports.is_empty() {
             return Err(Failure::new("`ports` without `hosts` says nothing"));
         }
-        Ok(targets)
+        for (index, name) in self.dns.iter().enumerate() {
+            is_host(name).map_err(|error| Failure::new(format!("`dns[{index}]`: {error}")))?;
+        }
+        for (index, url) in self.urls.iter().enumerate() {
+            page::check(url).map_err(|error| Failure::new(format!("`urls[{index}]`: {error}")))?;
+        }
+        match self.hosts.len() * self.ports.len().max(1) + self.dns.len() + self.urls.len() {
+            0 => Err(Failure::new("nothing is asked: give `hosts`, `urls` or `dns`")),
+            asked if asked > MOST => {
+                Err(Failure::new(format!("{asked} questions are asked; {MOST} are allowed")))
+            }
+            _ => Ok(Duration::from_secs_f64(self.timeout_seconds)),
+        }
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for target in &self.hosts {
+            if target.port.is_some() || self.ports.is_empty() {
+                targets.push(target.clone());
+            } else {
+                let on = |port: &u16| Target { host: target.host.clone(), port: Some(*port) };
+                targets.extend(self.ports.iter().map(on));
+            }
+        }
+        targets
+    }
+
+    async fn contact(
+        &self,
+        target: Target,
+        limit: Duration,
+        huginn: &Huginn,
+        cx: &Context,
+    ) -> Contact {
+        let mut contact = Contact {
+            how: if target.port.is_some() { "tcp" } else { "icmp" },
+            host: target.host,
+            port: target.port,
+            reachable: false,
+            address: None,
+            sent: 0,
+            answered: 0,
+            loss_percent: 100.0,
+            latency_ms: None,
+            latency_max_ms: None,
+            error: None,
+        };
+        let tried = match address_of(huginn.table.address(&contact.host), limit).await {
+            Ok(address) => {
+                contact.address = Some(address.to_string());
+                try_each(address, contact.port, self.count, limit).await
+            }
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok((took, last)) => contact.count(self.count, &took, last),
+            Err(error) => contact.error = Some(error),
+        }
+        contact.reachable = contact.answered > 0;
+        if contact.error.is_none() {
+            contact.error = self.breach(&contact);
+        }
+        cx.log(contact.line());
+        contact
+    }
+
+    fn breach(&self, contact: &Contact) -> Option<String> {
+        if contact.loss_percent > self.max_loss_percent {
+            let (lost, sent) = (contact.sent - contact.answered, contact.sent);
+            return Some(format!("{lost} of {sent} tries were lost"));
+        }
+        let (most, mean) = (self.max_latency_ms?, contact.latency_ms?);
+        (mean > most).then(|| format!("its latency is {mean:.1} ms, more than {most}"))
     }
 }
 
-async fn connect(host: String, port: u16, limit: Duration, cx: &Context) -> Connection {
-    let mut connection =
-        Connection { host, port, reachable: false, address: None, latency_ms: None, error: None };
-    let attempt = async {
-        let addresses: Vec<_> = lookup_host((connection.host.as_str(), port)).await?.collect();
-        reach(&addresses).await
+/// Tries an address some times. Returns how long each answer took, and the last error.
+async fn try_each(
+    address: IpAddr,
+    port: Option<u16>,
+    count: u32,
+    limit: Duration,
+) -> Result<(Vec<Duration>, Option<String>), String> {
+    let mut echo = match port {
+        Some(_) => None,
+        None => Some(Echo::new(address, limit).await?),
     };
-    match timeout(limit, attempt).await {
-        Ok(Ok((address, took))) => {
-            connection.reachable = true;
-            connection.address = Some(address.ip().to_string());
-            connection.latency_ms = Some(milliseconds(took));
-            cx.log(format!(
-                "{}:{port} answers at {} in {:.1} ms",
-                connection.host,
-                address.ip(),
-                milliseconds(took)
-            ));
+    let (mut took, mut last) = (Vec::new(), None);
+    for time in 0..count {
+        if time > 0 {
+            tokio::time::sleep(PAUSE).await;
         }
-        failed => {
-            let error = match failed {
-                Ok(Err(error)) => error.to_string(),
-                _ => format!("no answer within {} s", limit.as_secs_f64()),
-            };
-            cx.log(format!("{}:{port} cannot be reached: {error}", connection.host));
-            connection.error = Some(error);
+        let tried = match (&mut echo, port) {
+            (Some(echo), _) => echo.ask().await,
+            (None, Some(port)) => connect(SocketAddr::new(address, port), limit).await,
+            (None, None) => Err("neither a port nor a ping".to_owned()),
+        };
+        match tried {
+            Ok(duration) => took.push(duration),
+            Err(error) => last = Some(error),
         }
     }
-    connection
+    Ok((took, last))
 }
 
-/// Connects to the first address that takes it; the time is that of the connection alone.
-async fn reach(addresses: &[SocketAddr]) -> std::io::Result<(SocketAddr, Duration)> {
-    let mut last = std::io::Error::other("the name has no address");
-    for address in addresses {
-        let start = Instant::now();
-        match TcpStream::connect(address).await {
-            Ok(_) => return Ok((*address, start.elapsed())),
-            Err(error) => last = error,
+async fn connect(address: SocketAddr, limit: Duration) -> Result<Duration, String> {
+    let start = Instant::now();
+    match timeout(limit, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(start.elapsed()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", limit.as_secs_f64())),
+    }
+}
+
+impl Contact {
+    fn count(&mut self, sent: u32, took: &[Duration], last: Option<String>) {
+        self.sent = sent;
+        self.answered = u32::try_from(took.len()).unwrap_or(sent);
+        let share = f64::from(sent - self.answered) / f64::from(sent.max(1));
+        self.loss_percent = (share * 1000.0).round() / 10.0;
+        if self.answered > 0 {
+            let sum: Duration = took.iter().sum();
+            self.latency_ms = Some(milliseconds(sum / self.answered));
+            self.latency_max_ms = took.iter().max().copied().map(milliseconds);
+        } else {
+            self.error = last;
         }
     }
-    Err(last)
+
+    fn name(&self) -> String {
+        match self.port {
+            Some(port) => format!("{}:{port}", self.host),
+            None => self.host.clone(),
+        }
+    }
+
+    fn line(&self) -> String {
+        match (&self.error, self.latency_ms) {
+            (None, Some(mean)) => format!(
+                "{} answers by {} in {mean:.1} ms ({} of {})",
+                self.name(),
+                self.how,
+                self.answered,
+                self.sent
+            ),
+            (error, _) => {
+                format!("{}: {}", self.name(), error.as_deref().unwrap_or("nothing is known"))
+            }
+        }
+    }
 }
 
 async fn resolve(name: String, limit: Duration, cx: &Context) -> Resolution {
@@ -174,37 +307,42 @@ async fn resolve(name: String, limit: Duration, cx: &Context) -> Resolution {
         let found = lookup_host((name.as_str(), 0)).await?;
         Ok::<Vec<_>, std::io::Error>(found.map(|found| found.ip().to_string()).collect())
     };
-    let found = timeout(limit, asked).await;
+    let asked = timeout(limit, asked).await;
     let latency_ms = milliseconds(start.elapsed());
-    let (mut addresses, error) = match found {
+    let (mut addresses, error) = match asked {
+        Ok(Ok(addresses)) if addresses.is_empty() => {
+            (addresses, Some("it has no address".to_owned()))
+        }
         Ok(Ok(addresses)) => (addresses, None),
         Ok(Err(error)) => (Vec::new(), Some(error.to_string())),
         Err(_) => (Vec::new(), Some(format!("no answer within {} s", limit.as_secs_f64()))),
     };
+    addresses.sort();
     addresses.dedup();
-    let error = error.or_else(|| addresses.is_empty().then(|| "it has no address".to_owned()));
     match &error {
-        None => cx.log(format!("{name} is {} ({latency_ms:.1} ms)", addresses.join(", "))),
+        None => cx.log(format!("{name} is {}", addresses.join(", "))),
         Some(error) => cx.log(format!("{name} cannot be resolved: {error}")),
     }
     Resolution { name, resolved: error.is_none(), addresses, latency_ms, error }
 }
 
-fn verdict(connections: &[Connection], names: &[Resolution]) -> TaskResult {
-    let data = json!({"hosts": connections, "dns": names});
-    let unreachable = connections.iter().filter(|connection| !connection.reachable).map(|failed| {
-        format!("{}:{} ({})", failed.host, failed.port, failed.error.as_deref().unwrap_or("?"))
+fn verdict(contacts: &[Contact], pages: &[Page], names: &[Resolution]) -> TaskResult {
+    let data = json!({"hosts": contacts, "urls": pages, "dns": names});
+    let of_hosts = contacts.iter().filter_map(|contact| {
+        contact.error.as_ref().map(|error| format!("{} ({error})", contact.name()))
     });
-    let unresolved = names
+    let of_pages = pages
         .iter()
-        .filter(|name| !name.resolved)
-        .map(|failed| format!("name {} ({})", failed.name, failed.error.as_deref().unwrap_or("?")));
-    let failed: Vec<_> = unreachable.chain(unresolved).collect();
-    let asked = connections.len() + names.len();
+        .filter_map(|page| page.error.as_ref().map(|error| format!("{} ({error})", page.url)));
+    let of_names = names.iter().filter_map(|name| {
+        name.error.as_ref().map(|error| format!("name {} ({error})", name.name))
+    });
+    let failed: Vec<_> = of_hosts.chain(of_pages).chain(of_names).collect();
+    let asked = contacts.len() + pages.len() + names.len();
     if failed.is_empty() {
-        return Ok(Report::text(format!("{asked} of {asked} answer")).with_data(&data));
+        return Ok(Report::text(format!("{asked} of {asked} are well")).with_data(&data));
     }
-    let text = format!("{} of {asked} do not answer: {}", failed.len(), failed.join(", "));
+    let text = format!("{} of {asked} are not well: {}", failed.len(), failed.join(", "));
     Err(Failure::new(text).with_data(&data))
 }
 

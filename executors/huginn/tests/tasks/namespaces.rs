@@ -6,13 +6,13 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, UdpSocket};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 
 use executor_sdk::harness::{Ending, Harness};
 use executor_sdk::prelude::*;
 use huginn_executor::Huginn;
 
-use crate::{completed, failed};
+use crate::{Ends, command, completed, failed};
 
 /// Says to a test inside that it is inside.
 const INSIDE: &str = "HUGINN_TEST_INSIDE";
@@ -82,21 +82,6 @@ impl Drop for Net {
             drop(ip(&format!("netns del {namespace}")));
         }
     }
-}
-
-/// A child of this test; it ends with it.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the test's own machinery, not a daemon's")]
-fn command(program: &str) -> Command {
-    Command::new(program)
 }
 
 fn ip(words: &str) -> std::io::Result<Output> {
@@ -218,6 +203,21 @@ async fn wake() {
     let wrong = json!({"hosts": ["thor", "gone"], "expect": "asleep", "timeout_seconds": 1});
     let wrong = huginn.execute("power-status", wrong).await.unwrap();
     assert!(failed(&wrong).contains("not as expected: thor: up"), "{wrong:?}");
+
+    // Loss and latency, by port and by ping; nobody answers for what drops and what is not there.
+    let reach = json!({"hosts": ["thor", "far", "10.231.0.2:4022"], "count": 3});
+    let reach = huginn.execute("network-check", reach).await.unwrap();
+    for host in completed(&reach)["hosts"].as_array().unwrap() {
+        assert_eq!((&host["sent"], &host["answered"]), (&json!(3), &json!(3)), "{host}");
+        assert_eq!(host["loss_percent"], json!(0.0));
+    }
+    assert_eq!(reach.data["hosts"][1]["how"], json!("icmp"));
+    let dark = json!({"hosts": ["hidden", "hidden:4022", "gone"], "timeout_seconds": 0.5});
+    let dark = huginn.execute("network-check", dark).await.unwrap();
+    assert!(failed(&dark).starts_with("3 of 3 are not well"), "{dark:?}");
+    assert!(failed(&dark).contains("hidden:4022 (no answer within 0.5 s)"), "{dark:?}");
+    assert!(failed(&dark).contains("hidden (no echo)"), "{dark:?}");
+    assert_eq!(dark.data["hosts"][0]["loss_percent"], json!(100.0));
 
     // An echo proves it as well.
     let far = json!({"mac_address": MAC, "address": "far", "wait": 5});

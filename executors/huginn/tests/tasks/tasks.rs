@@ -82,7 +82,7 @@ async fn what_does_not_answer_is_named() {
     let outcome = huginn.execute("network-check", params).await.unwrap();
 
     let error = failed(&outcome);
-    assert!(error.starts_with("2 of 3 do not answer"), "{error}");
+    assert!(error.starts_with("2 of 3 are not well"), "{error}");
     assert!(error.contains(&format!("127.0.0.1:{closed}")), "{error}");
     assert!(error.contains("no-such-host.invalid"), "{error}");
     assert!(!error.contains(&format!(":{open} ")), "{error}");
@@ -98,7 +98,10 @@ async fn a_check_that_asks_nothing_is_no_success() {
     for (params, why) in [
         (json!({}), "nothing is asked"),
         (json!({"ports": [22]}), "without `hosts`"),
-        (json!({"hosts": ["nas"]}), "`nas` has no port"),
+        (json!({"hosts": ["nas"], "count": 0}), "`count`"),
+        (json!({"hosts": ["nas"], "max_loss_percent": 100}), "below 100"),
+        (json!({"urls": ["file:///etc/passwd"]}), "`urls[0]`"),
+        (json!({"urls": ["http://a:b@nas/"]}), "no password"),
         (json!({"dns": ["x"], "timeout_seconds": 0}), "`timeout_seconds`"),
         (json!({"hosts": vec!["x"; 40], "ports": (1..40).collect::<Vec<_>>()}), "1024"),
     ] {
