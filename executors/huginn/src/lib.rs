@@ -2,6 +2,8 @@
 //!
 //! - [`tasks`]: what it can do, one file each.
 //! - `hosts`: the node's table of machines.
+//! - `dns`: asking one name server directly.
+//! - `certificate`: until when one is valid.
 //! - `target`: what a network check connects to; `mac`: a card's address.
 //! - `broadcast`: where a magic packet goes.
 //! - `web`: asking services for JSON, and where a secret may go; `pihole`: its session.
@@ -10,6 +12,8 @@
 use executor_sdk::prelude::*;
 
 mod broadcast;
+mod certificate;
+mod dns;
 mod hosts;
 mod mac;
 mod pihole;
@@ -57,6 +61,8 @@ impl Executor for Huginn {
             .with::<tasks::PowerStatus>()
             .with::<tasks::MonitorPihole>()
             .with::<tasks::MonitorPlex>()
+            .with::<tasks::DnsCheck>()
+            .with::<tasks::DnsRecord>()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The work that Huginn can do.
 
+mod dns_check;
+mod dns_record;
 mod monitor_pihole;
 mod monitor_plex;
 mod network_check;
@@ -7,6 +9,8 @@ mod ops_health_check;
 mod power_status;
 mod power_wake;
 
+pub use dns_check::DnsCheck;
+pub use dns_record::DnsRecord;
 pub use monitor_pihole::MonitorPihole;
 pub use monitor_plex::MonitorPlex;
 pub use network_check::NetworkCheck;

@@ -2,7 +2,11 @@
 //! real HTTP.
 
 #[cfg(test)]
+mod dns;
+#[cfg(test)]
 mod namespaces;
+#[cfg(test)]
+mod pages;
 #[cfg(test)]
 mod power;
 #[cfg(test)]
@@ -11,6 +15,9 @@ mod stand_in;
 mod tasks;
 #[cfg(test)]
 mod web;
+
+#[cfg(test)]
+use std::process::{Child, Command};
 
 #[cfg(test)]
 use executor_sdk::{
@@ -30,4 +37,22 @@ fn completed(outcome: &Outcome) -> &Value {
 fn failed(outcome: &Outcome) -> &str {
     assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
     outcome.error.as_deref().unwrap()
+}
+
+/// A child of a test; it ends with it.
+#[cfg(test)]
+struct Ends(Child);
+
+#[cfg(test)]
+impl Drop for Ends {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the tests' own machinery, not a daemon's")]
+fn command(program: &str) -> Command {
+    Command::new(program)
 }
