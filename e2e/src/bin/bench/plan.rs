@@ -90,6 +90,5 @@ fn state(now: Timestamp) -> ExecutorState {
         version: None,
         busy_until: None,
         refused: None,
-        refused: None,
     }
 }
