@@ -1,13 +1,13 @@
 //! `dev-health-check`: what this machine is, and what it can build with.
 
-use executor_sdk::host;
+use executor_sdk::host::{self, Disk, Facts};
 use executor_sdk::prelude::*;
 use futures::future::join_all;
 
-use crate::Fenrir;
+use crate::{Fenrir, plain};
 
 /// The programs that are looked for, with the argument that makes each tell its version.
-const TOOLS: [(&str, &str); 16] = [
+const TOOLS: [(&str, &str); 20] = [
     ("git", "--version"),
     ("cargo", "--version"),
     ("rustc", "--version"),
@@ -17,19 +17,37 @@ const TOOLS: [(&str, &str); 16] = [
     ("python3", "--version"),
     ("pytest", "--version"),
     ("ruff", "--version"),
+    ("flake8", "--version"),
     ("node", "--version"),
     ("npm", "--version"),
+    ("eslint", "--version"),
     ("go", "version"),
     ("mvn", "--version"),
     ("shellcheck", "--version"),
+    ("yamllint", "--version"),
+    ("ansible-lint", "--version"),
     ("ansible-playbook", "--version"),
     ("docker", "--version"),
 ];
 
 /// Tells the host's facts: kernel, uptime, load, memory, disks, and which development tools it
-/// has, with their versions.
+/// has, with their versions; fails when one of the given thresholds is crossed.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct DevHealthCheck {}
+pub struct DevHealthCheck {
+    /// The highest load of the last five minutes per CPU that is still well (default: any).
+    #[serde(default)]
+    max_load_per_cpu: Option<f64>,
+    /// The least free space on each local disk that is still well, in percent (default: any).
+    #[serde(default)]
+    min_disk_free_percent: Option<f64>,
+    /// The least available memory that is still well, in percent (default: any).
+    #[serde(default)]
+    min_memory_available_percent: Option<f64>,
+    /// Programs that have to be here and tell their version, where they are among those that are
+    /// looked for (default: none).
+    #[serde(default)]
+    require_tools: Vec<String>,
+}
 
 #[derive(Debug, Serialize)]
 struct Tool {
@@ -45,7 +63,8 @@ impl Task<Fenrir> for DevHealthCheck {
     const TOOLS: &'static [&'static str] = &["df"];
 
     async fn run(self, executor: &Fenrir, cx: &Context) -> TaskResult {
-        let facts = host::Facts::read()?;
+        self.check()?;
+        let facts = Facts::read()?;
         let disks = host::disks(cx).await?;
         let tools = join_all(TOOLS.map(|(name, arg)| look(name, arg, executor, cx))).await;
 
@@ -63,13 +82,74 @@ impl Task<Fenrir> for DevHealthCheck {
             };
             cx.log(format!("{}: {told}", tool.name));
         }
-        let found = tools.iter().filter(|tool| tool.version.is_some()).count();
-        let text = format!("{found} of {} tools found", tools.len());
-        Ok(Report::text(text).with_data(&json!({
+        let breaches = self.breaches(&facts, &disks, &tools, cx);
+        let data = json!({
             "host": facts,
             "disks": disks,
             "tools": tools,
-        })))
+            "breaches": breaches,
+        });
+        if !breaches.is_empty() {
+            let text = format!("{}: {}", facts.hostname, breaches.join("; "));
+            return Err(Failure::new(text).with_data(&data));
+        }
+        let found = tools.iter().filter(|tool| tool.version.is_some()).count();
+        let text = format!("{found} of {} tools found", tools.len());
+        Ok(Report::text(text).with_data(&data))
+    }
+}
+
+impl DevHealthCheck {
+    /// Refuses thresholds that say nothing.
+    fn check(&self) -> Result<(), Failure> {
+        for (name, value, highest) in [
+            ("max_load_per_cpu", self.max_load_per_cpu, f64::MAX),
+            ("min_disk_free_percent", self.min_disk_free_percent, 100.0),
+            ("min_memory_available_percent", self.min_memory_available_percent, 100.0),
+        ] {
+            if value.is_some_and(|value| !(0.0..=highest).contains(&value)) {
+                return Err(Failure::new(format!("`{name}` must lie between 0 and {highest}")));
+            }
+        }
+        for (index, tool) in self.require_tools.iter().enumerate() {
+            let field = format!("require_tools[{index}]");
+            plain::word(&field, tool)?;
+            if tool.contains('/') {
+                return Err(Failure::new(format!("`{field}` is a path, not a program's name")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what is not as it should be, each in a few words.
+    fn breaches(&self, facts: &Facts, disks: &[Disk], tools: &[Tool], cx: &Context) -> Vec<String> {
+        let mut breaches = Vec::new();
+        #[expect(clippy::cast_precision_loss, reason = "no machine has that many CPUs or bytes")]
+        let (load, memory) = (
+            facts.load[1] / facts.cpus.max(1) as f64,
+            facts.memory_available_bytes as f64 * 100.0 / facts.memory_total_bytes.max(1) as f64,
+        );
+        if let Some(most) = self.max_load_per_cpu.filter(|most| load > *most) {
+            breaches.push(format!("load per CPU is {load:.2}, above {most}"));
+        }
+        if let Some(least) = self.min_memory_available_percent.filter(|least| memory < *least) {
+            breaches.push(format!("{memory:.1} % of the memory are available, below {least} %"));
+        }
+        if let Some(least) = self.min_disk_free_percent {
+            for disk in disks.iter().filter(|disk| disk.free_percent < least) {
+                let Disk { mount, free_percent, .. } = disk;
+                breaches.push(format!("{mount} has {free_percent} % free, below {least} %"));
+            }
+        }
+        for name in &self.require_tools {
+            let known = tools.iter().find(|tool| tool.name == name);
+            if cx.tool(name).is_none() {
+                breaches.push(format!("`{name}` is not here"));
+            } else if known.is_some_and(|tool| tool.version.is_none()) {
+                breaches.push(format!("`{name}` is here, but does not run"));
+            }
+        }
+        breaches
     }
 }
 

@@ -62,6 +62,7 @@ async fn no_value_is_taken_at_more_than_its_word() {
         let file = json!([{"path": "a", "content": value}]);
         let at_file = json!([{"path": value, "content": "x"}]);
         let all = [
+            ("dev-health-check", json!({"require_tools": [value]})),
             ("git-clone", json!({"repo_url": value, "dest_path": clone})),
             ("git-clone", json!({"repo_url": bare, "dest_path": value})),
             ("git-clone", json!({"repo_url": bare, "dest_path": clone, "branch": value})),

@@ -131,7 +131,7 @@ pub(crate) fn python_tools(names: &[&str]) -> Option<PathBuf> {
         target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"));
     let folder = target.join("tools/python/bin");
     let is_here = |name: &&str| works(folder.join(name).to_str().unwrap(), &["--version"]);
-    names.iter().all(|name| is_here(name)).then_some(folder)
+    names.iter().all(is_here).then_some(folder)
 }
 
 /// Says aloud that a test is skipped.
