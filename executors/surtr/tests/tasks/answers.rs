@@ -171,6 +171,20 @@ async fn the_real_ollama_answers_in_the_format_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn the_real_ollama_embeds_no_text_that_is_too_long_unless_it_may_cut_it() {
+    let name = "the_real_ollama_embeds_no_text_that_is_too_long_unless_it_may_cut_it";
+    let Some(real) = Real::with_tiny(name).await else { return };
+    let surtr = Harness::start(surtr_at(real.url.clone())).await;
+    let order = |truncate: bool| json!({"model": "tiny", "input": ["word ".repeat(5000)], "truncate": truncate});
+
+    let refused = surtr.execute("llm-embed", order(false)).await.unwrap();
+    let cut = surtr.execute("llm-embed", order(true)).await.unwrap();
+
+    assert!(failed(&refused).contains("exceeds maximum context length"), "{refused:?}");
+    assert_eq!(completed(&cut)["dimensions"], json!(32));
+}
+
+#[tokio::test]
 async fn words_are_in_the_log_before_the_end_and_a_cancel_tells_ollama() {
     let (ollama, surtr) = start().await;
 
