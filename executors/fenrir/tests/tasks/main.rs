@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod code_review;
 #[cfg(test)]
+mod ended;
+#[cfg(test)]
 mod git_clone;
 #[cfg(test)]
 mod git_commit;
