@@ -16,8 +16,11 @@ use crate::beads::BeadId;
 use crate::ledger::{Attempt, Hold};
 use crate::plan::{Active, Intake, Listed, Plan};
 
+mod looks;
 #[cfg(test)]
 mod tests;
+
+use looks::Looks;
 
 /// The window of the emergency brake.
 const MINUTE: Duration = Duration::from_mins(1);
@@ -106,6 +109,8 @@ struct Inner {
 #[derive(Debug, Default)]
 pub struct Board {
     inner: Mutex<Inner>,
+    /// What single beads looked like when somebody last asked.
+    pub(crate) looks: Looks,
     /// Woken when a new plan may say something else.
     pub changed: Arc<Notify>,
 }
@@ -175,6 +180,7 @@ impl Board {
         use crate::ledger::Stage;
         let mut inner = self.lock();
         inner.active.insert(attempt.id, attempt.clone());
+        self.looks.forget(&attempt.bead);
         if attempt.stage == Stage::Lost {
             inner.touched.insert(attempt.bead.clone(), Instant::now());
         }
@@ -190,6 +196,7 @@ impl Board {
     pub fn end(&self, attempt: &Attempt) {
         let mut inner = self.lock();
         inner.active.remove(&attempt.id);
+        self.looks.forget(&attempt.bead);
         inner.touched.insert(attempt.bead.clone(), Instant::now());
         drop(inner);
         self.changed.notify_one();
@@ -284,6 +291,7 @@ impl Board {
 
     /// Forgets a bead that was reopened, or is not ours to reopen.
     pub fn unhold(&self, bead: &BeadId) -> Option<Held> {
+        self.looks.forget(bead);
         self.lock().held.remove(bead)
     }
 

@@ -22,10 +22,8 @@ use crate::plan::{self, Active, BrokenOrder, Decision, Intake, Listed, Reason, S
 use crate::routing::ExecutorName;
 
 mod earlier;
-mod looks;
 mod when;
 
-use looks::Looks;
 use when::{Came, When};
 
 /// Between two looks at the change signal; one small read each.
@@ -47,14 +45,13 @@ pub async fn run(app: Arc<App>, mut asks: mpsc::Receiver<Ask>) {
         }
     }
     let mut when = When::new();
-    let looks = Arc::new(Looks::default());
     let mut is_first = true;
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = app.shutdown.draining.cancelled() => return,
-            Some(ask) = asks.recv() => answer(&app, &beads, &looks, ask),
+            Some(ask) = asks.recv() => answer(&app, &beads, ask),
             () = app.nudge.notified() => when.nudged = true,
             () = app.board.changed.notified() => when.plan_is_due = true,
             _ = tick.tick() => when.look(beads.signal().read()),
@@ -119,19 +116,20 @@ fn check_ledger(app: &Arc<App>) {
 }
 
 /// Shows one bead to whoever asked, beside the loop.
-fn answer(app: &Arc<App>, beads: &Beads, looks: &Arc<Looks>, ask: Ask) {
+fn answer(app: &Arc<App>, beads: &Beads, ask: Ask) {
     let signal = beads.signal().read();
-    if let Some(known) = looks.still_true(&ask.bead, signal.as_deref()) {
+    if let Some(known) = app.board.looks.still_true(&ask.bead, signal.as_deref()) {
         // Whoever asked may have gone; then nobody misses the answer.
         drop(ask.answer.send(Ok(Some(known))));
         return;
     }
-    let (app, beads, looks) = (Arc::clone(app), beads.clone(), Arc::clone(looks));
+    let begun = app.board.looks.begin(signal);
+    let (app, beads) = (Arc::clone(app), beads.clone());
     app.shutdown.clone().spawn(async move {
         let shown = beads.show(&ask.bead).await;
         if let Ok(Some(bead)) = &shown {
             app.board.mended(&Source::Poisoned(bead.id.clone()));
-            looks.keep(ask.bead, signal, bead.clone());
+            app.board.looks.keep(ask.bead, begun, bead.clone());
         }
         drop(ask.answer.send(shown));
     });

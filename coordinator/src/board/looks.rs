@@ -2,6 +2,7 @@
 //! take the Beads CLI's time from the work.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,13 +22,25 @@ struct Look {
     bead: Bead,
 }
 
+/// A look on its way.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// What the change signal said before it.
+    signal: Option<Vec<u8>>,
+    writes: u64,
+}
+
 /// The last looks at single beads.
 #[derive(Debug, Default)]
-pub(super) struct Looks(Mutex<HashMap<BeadId, Look>>);
+pub(crate) struct Looks {
+    looks: Mutex<HashMap<BeadId, Look>>,
+    /// Rises with each write of ours.
+    writes: AtomicU64,
+}
 
 impl Looks {
     /// Returns what a bead looked like, if it still looks so.
-    pub(super) fn still_true(&self, id: &BeadId, signal: Option<&[u8]>) -> Option<Bead> {
+    pub(crate) fn still_true(&self, id: &BeadId, signal: Option<&[u8]>) -> Option<Bead> {
         let looks = self.lock();
         let look = looks.get(id)?;
         let unchanged = signal.is_some() && look.signal.as_deref() == signal;
@@ -35,15 +48,30 @@ impl Looks {
         (age < FRESH || (unchanged && age < OLD)).then(|| look.bead.clone())
     }
 
-    /// Keeps a look; `signal` is what the change signal said before it.
-    pub(super) fn keep(&self, id: BeadId, signal: Option<Vec<u8>>, bead: Bead) {
+    /// Returns what a look that begins now is to be kept with.
+    pub(crate) fn begin(&self, signal: Option<Vec<u8>>) -> Begun {
+        Begun { signal, writes: self.writes.load(Ordering::SeqCst) }
+    }
+
+    /// Keeps a look, unless we have written something since it began.
+    pub(crate) fn keep(&self, id: BeadId, begun: Begun, bead: Bead) {
+        let Begun { signal, writes } = begun;
+        if self.writes.load(Ordering::SeqCst) != writes {
+            return;
+        }
         let mut looks = self.lock();
         looks.retain(|_, look| look.at.elapsed() < OLD);
         looks.insert(id, Look { at: Instant::now(), signal, bead });
     }
 
+    /// Forgets a look at a bead that we write.
+    pub(crate) fn forget(&self, id: &BeadId) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        self.lock().remove(id);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<BeadId, Look>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,7 +83,8 @@ mod tests {
     async fn a_look_is_good_for_a_moment_and_longer_when_nothing_was_written() {
         let looks = Looks::default();
         let id: BeadId = "hl-1".parse().unwrap();
-        looks.keep(id.clone(), Some(vec![1]), crate::why::tests::bead(|_| {}));
+        let begun = looks.begin(Some(vec![1]));
+        looks.keep(id.clone(), begun, crate::why::tests::bead(|_| {}));
 
         assert!(looks.still_true(&id, Some(&[2])).is_some());
         tokio::time::advance(FRESH).await;
@@ -64,5 +93,10 @@ mod tests {
         assert!(looks.still_true(&id, Some(&[1])).is_some());
         tokio::time::advance(OLD).await;
         assert!(looks.still_true(&id, Some(&[1])).is_none());
+
+        let begun = looks.begin(Some(vec![1]));
+        looks.forget(&id);
+        looks.keep(id.clone(), begun, crate::why::tests::bead(|_| {}));
+        assert!(looks.still_true(&id, None).is_none());
     }
 }
