@@ -191,6 +191,9 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Returns how many attempts the ledger has ever recorded.
     async fn count(&self) -> Result<u64, LedgerError>;
 
+    /// Leaves the ledger tidy on disk; nothing may use it afterwards.
+    async fn close(&self);
+
     /// Finds out whether the ledger can be written, without changing what it says.
     async fn check(&self) -> Result<(), LedgerError>;
 }

@@ -147,6 +147,7 @@ async fn live(
     stop_serving.cancel();
     serving.close();
     serving.wait().await;
+    app.ledger.close().await;
 }
 
 /// Validates everything that was given, and says what it found.

@@ -72,6 +72,9 @@ impl Ledger for Insistent {
     async fn count(&self) -> Result<u64, LedgerError> {
         insist!(self.0.count())
     }
+    async fn close(&self) {
+        self.0.close().await;
+    }
     async fn check(&self) -> Result<(), LedgerError> {
         insist!(self.0.check())
     }

@@ -69,6 +69,10 @@ impl Ledger for FaultyLedger {
         self.inner.count().await
     }
 
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+
     async fn check(&self) -> Result<(), LedgerError> {
         self.trip()?;
         self.inner.check().await

@@ -135,6 +135,10 @@ impl Ledger for SqliteLedger {
             .await
     }
 
+    async fn close(&self) {
+        self.store.clone().close().await;
+    }
+
     async fn check(&self) -> Result<(), LedgerError> {
         self.store
             .write(|db| -> Result<(), LedgerError> {
