@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::policy::{Policy, VaultPassword};
 use crate::presence::Presence;
 use crate::secret::Credentials;
 
@@ -56,6 +57,8 @@ pub(crate) struct Node {
     pub(crate) life: Uuid,
     /// The folder that playbooks come from, when the policy names one.
     pub(crate) playbooks: Option<PathBuf>,
+    /// Where they get the password of the vault from.
+    pub(crate) vault_password: Option<VaultPassword>,
     pub(crate) credentials: Credentials,
     pub(crate) presence: Arc<Presence>,
     http: OnceLock<reqwest::Client>,
@@ -74,14 +77,15 @@ impl Node {
         temp: PathBuf,
         spool: Uuid,
         life: Uuid,
-        playbooks: Option<PathBuf>,
+        policy: &Policy,
     ) -> Self {
         Self {
             environment,
             temp,
             spool,
             life,
-            playbooks,
+            playbooks: policy.playbooks().map(PathBuf::from),
+            vault_password: policy.vault_password().cloned(),
             credentials,
             presence: Arc::default(),
             http: OnceLock::new(),

@@ -13,7 +13,7 @@ mod recap;
 mod vars;
 
 use self::recap::Recap;
-use crate::policy::below;
+use crate::policy::{VaultPassword, below};
 use crate::tail::last_line;
 use crate::{Context, Failure, Report, TaskResult};
 
@@ -148,6 +148,7 @@ impl RunPlaybook<'_> {
             .env("YGGDRASIL_RECAP", &files.recap);
         for (flag, value) in [
             ("--inventory=", inventory),
+            ("--vault-password-file=", files.vault_password.clone().map(PathBuf::into_os_string)),
             ("--limit=", self.limit_hosts.clone().map(OsString::from)),
             ("--tags=", (!self.tags.is_empty()).then(|| self.tags.join(",").into())),
             ("--extra-vars=@", files.vars.clone().map(PathBuf::into_os_string)),
@@ -209,6 +210,7 @@ pub(crate) fn is_host_list(inventory: &str) -> bool {
 struct Files {
     folder: PathBuf,
     vars: Option<PathBuf>,
+    vault_password: Option<PathBuf>,
     recap: PathBuf,
 }
 
@@ -225,6 +227,16 @@ impl Files {
             std::fs::write(&path, vars::text(extra_vars))?;
             Some(path)
         };
-        Ok(Self { vars, recap: folder.join("recap.jsonl"), folder })
+        let vault_password = match &cx.node().vault_password {
+            None => None,
+            Some(VaultPassword::File(path)) => Some(path.clone()),
+            Some(VaultPassword::Secret(secret)) => {
+                // The attempt's folder is nobody else's, and goes with the attempt.
+                let path = folder.join("vault-password");
+                std::fs::write(&path, cx.secret(secret)?.expose())?;
+                Some(path)
+            }
+        };
+        Ok(Self { vars, vault_password, recap: folder.join("recap.jsonl"), folder })
     }
 }

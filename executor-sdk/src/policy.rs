@@ -6,6 +6,7 @@
 //!   playbooks: /etc/yggdrasil/playbooks         # run-playbook; none when absent
 //!   paths: [/srv/repos]                         # what tasks read and write; all when absent
 //!   test_commands: ["make check"]               # own commands of run-tests; none when absent
+//!   vault_password: secret:ansible-vault        # or a file; for run-playbook
 //! ```
 //! Without the file it is the same as with an empty one. The coordinator cannot widen it.
 
@@ -22,8 +23,10 @@ use crate::yaml::{self, YamlError};
 mod paths;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub(crate) use paths::below;
+pub(crate) use vault::VaultPassword;
 
 /// What may run on this node.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +52,7 @@ struct Allow {
     playbooks: Option<PathBuf>,
     paths: Option<Vec<PathBuf>>,
     test_commands: Vec<TestCommand>,
+    vault_password: Option<VaultPassword>,
 }
 
 /// A test command as the owner writes it: a text split at blanks, or a list of arguments.
@@ -130,6 +134,11 @@ impl Policy {
     /// Returns the folder that playbooks come from.
     pub(crate) fn playbooks(&self) -> Option<&Path> {
         self.allow.playbooks.as_deref()
+    }
+
+    /// Returns where playbooks get the password of the vault from.
+    pub(crate) fn vault_password(&self) -> Option<&VaultPassword> {
+        self.allow.vault_password.as_ref()
     }
 
     /// Says whether a task may touch this.
@@ -262,6 +271,12 @@ fn check(allow: &Allow, file: &Path) -> Result<(), PolicyError> {
         if words.0.is_empty() {
             return Err(wrong(format!("allow.test_commands[{at}]"), "a command", String::new()));
         }
+    }
+    if let Some(VaultPassword::File(path)) = &allow.vault_password
+        && !path.is_file()
+    {
+        let found = path.display().to_string();
+        return Err(wrong("allow.vault_password".to_owned(), "an existing file", found));
     }
     if let Some(folder) = &allow.playbooks
         && !(folder.is_absolute() && folder.is_dir())

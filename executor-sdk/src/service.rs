@@ -1,6 +1,6 @@
 //! One executor from its opened state to its end; in the program and in the harness alike.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -100,14 +100,13 @@ impl Service {
         }
         make_empty(&temp)?;
         (parts.tidy)(state.path());
-        let playbooks = parts.policy.playbooks().map(PathBuf::from);
         let node = Node::new(
             parts.environment,
             parts.credentials,
             temp,
             spool.id(),
             spool.life(),
-            playbooks,
+            &parts.policy,
         );
         let runner = Arc::new(Runner::new(
             parts.registry,

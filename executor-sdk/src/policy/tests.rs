@@ -142,13 +142,16 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
     assert_eq!(
         refused("allow:\n  comands: [uptime]\n"),
         "policy.yaml:2:3: allow: unknown field `comands`, expected one of `commands`, \
-         `playbooks`, `paths`, `test_commands`; did you mean `commands`?"
+         `playbooks`, `paths`, `test_commands`, `vault_password`; did you mean `commands`?"
     );
     assert!(refused("allow:\n  commands: [a]\n  commands: [b]\n").contains("duplicate"));
     assert!(refused("allow:\n  commands: uptime\n").starts_with("policy.yaml:2:"));
     assert!(refused("allow: {paths: [relative]}").contains("`allow.paths[0]`"));
     assert!(refused("allow: {playbooks: /nonexistent}").contains("`allow.playbooks`"));
     assert!(refused("allow: {commands: [./x]}").contains("`allow.commands[0]`"));
+    assert!(refused("allow: {vault_password: /nonexistent}").contains("an existing file"));
+    assert!(refused("allow: {vault_password: hush-hush}").contains("is not repeated here"));
+    assert!(!refused("allow: {vault_password: hush-hush}").contains("hush-hush"));
     assert!(refused("alow: {}").contains("did you mean `allow`?"));
     assert!(refused("allow: {test_commands: ['']}").contains("`allow.test_commands[0]`"));
 }

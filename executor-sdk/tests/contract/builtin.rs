@@ -213,3 +213,112 @@ async fn an_order_cannot_widen_what_a_playbook_may_do() {
         assert_eq!(outcome.exit_code, None);
     }
 }
+
+#[tokio::test]
+async fn the_vault_opens_with_the_nodes_password_alone() {
+    let name = "the_vault_opens_with_the_nodes_password_alone";
+    let Some((folder, without)) = ansible(name).await else { return };
+    let password = folder.path().join("password");
+    std::fs::write(&password, "open-sesame\n").unwrap();
+    let shown = folder.path().display();
+    let policy = |vault: &str| {
+        format!(
+            "allow: {{commands: [ansible-vault], playbooks: '{shown}', vault_password: '{vault}'}}"
+        )
+    };
+    let by_file = policy(password.to_str().unwrap());
+    let by_file = Harness::with(Trial::default()).policy(&by_file).start().await;
+    let by_secret = Harness::with(Trial::default())
+        .policy(&policy("secret:vault"))
+        .secret("vault", "open-sesame")
+        .start()
+        .await;
+    let wrong = Harness::with(Trial::default())
+        .policy(&policy("secret:vault"))
+        .secret("vault", "shut-tight")
+        .start()
+        .await;
+    let absent = Harness::with(Trial::default()).policy(&policy("secret:vault")).start().await;
+    std::fs::write(folder.path().join("vault.yml"), "word: hush-hush\n").unwrap();
+    let args =
+        json!(["encrypt", "--vault-password-file", password, folder.path().join("vault.yml")]);
+    let encrypted = json!({"program": "ansible-vault", "args": args});
+    let encrypted = by_file.execute("run-command", encrypted).await.unwrap();
+    let note = folder.path().join("note");
+    playbook(
+        folder.path(),
+        "site.yml",
+        &json!([
+            {"ansible.builtin.include_vars": {"file": folder.path().join("vault.yml")}},
+            {"ansible.builtin.copy": {"dest": note, "content": "{{ word }}", "mode": "0600"}},
+            {"ansible.builtin.command": "echo open-sesame"},
+        ]),
+    );
+    let order = json!({"playbook": "site.yml", "inventory": "thor,"});
+    let verbose = json!({
+        "playbook": "site.yml", "inventory": "thor,", "extra_vars": {"vault_password_file": "/etc/passwd"},
+    });
+
+    let closed = run(&without, order.clone()).await;
+    let refused = run(&wrong, order.clone()).await;
+    let lost = run(&absent, order.clone()).await;
+    let was_there = note.exists();
+    let file = run(&by_file, order).await;
+    let secret = run(&by_secret, verbose).await;
+
+    assert_eq!(encrypted.status, Ending::Completed, "{encrypted:?}");
+    assert!(!was_there);
+    for outcome in [&closed, &refused, &lost] {
+        assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
+    }
+    assert!(lost.error.unwrap().contains("this node has no `secret:vault`"));
+    assert_eq!(file.status, Ending::Completed, "{:?}", file.error);
+    assert_eq!(secret.status, Ending::Completed, "{:?}", secret.error);
+    assert_eq!(std::fs::read_to_string(note).unwrap(), "hush-hush");
+    let told = json!(secret).to_string();
+    assert!(!told.contains("open-sesame") && !told.contains("hush-hush"), "{told}");
+}
+
+#[tokio::test]
+async fn no_text_of_a_playbook_order_is_taken_at_more_than_its_word() {
+    let name = "no_text_of_a_playbook_order_is_taken_at_more_than_its_word";
+    let Some((folder, executor)) = ansible(name).await else { return };
+    let outside = tempfile::tempdir().unwrap();
+    let canary = outside.path().join("canary");
+    let touch = format!("touch {}", canary.display());
+    let values = [
+        format!("$({touch})"),
+        format!("; {touch}"),
+        format!("x\n{touch}\n"),
+        format!("'; {touch}; '"),
+        format!("--extra-vars=@{}", canary.display()),
+        format!("{{{{ lookup('pipe', '{touch}') }}}}"),
+        format!("thor,{{{{ lookup('pipe', '{touch}') }}}}"),
+        "x\0y".to_owned(),
+        "--help".to_owned(),
+        "../../etc/passwd".to_owned(),
+        "@/etc/passwd".to_owned(),
+        String::new(),
+    ];
+    playbook(folder.path(), "site.yml", &json!([{"ansible.builtin.debug": {"var": "word"}}]));
+    let mut orders = 0;
+
+    for value in &values {
+        for params in [
+            json!({"playbook": value, "inventory": "thor,"}),
+            json!({"playbook": "site.yml", "inventory": value}),
+            json!({"playbook": "site.yml", "inventory": "thor,", "limit": value}),
+            json!({"playbook": "site.yml", "inventory": "thor,", "tags": [value]}),
+            json!({"playbook": "site.yml", "inventory": "thor,", "extra_vars": {"word": value}}),
+            json!({"playbook": "site.yml", "inventory": "thor,", "extra_vars": {value: "x"}}),
+        ] {
+            let shown = params.to_string();
+            drop(executor.execute("run-playbook", params).await);
+            assert!(!canary.exists(), "{shown}");
+            orders += 1;
+        }
+    }
+
+    assert_eq!(orders, values.len() * 6);
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+}
