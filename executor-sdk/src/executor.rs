@@ -85,6 +85,8 @@ pub enum Ask {
     Playbook(String),
     /// To read or write below this path.
     Path(PathBuf),
+    /// To start, stop or restart this systemd unit; `plex` is `plex.service`.
+    Service(String),
     /// To run this test command, split into its arguments.
     TestCommand(Vec<String>),
 }

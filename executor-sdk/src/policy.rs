@@ -5,6 +5,7 @@
 //!   commands: [uptime, /usr/local/bin/backup]   # run-command; none when absent
 //!   playbooks: /etc/yggdrasil/playbooks         # run-playbook; none when absent
 //!   paths: [/srv/repos]                         # what tasks read and write; all when absent
+//!   services: [plex, backup.timer]              # units that tasks restart; none when absent
 //!   test_commands: ["make check"]               # own commands of run-tests; none when absent
 //!   vault_password: secret:ansible-vault        # or a file; for run-playbook
 //! ```
@@ -51,6 +52,7 @@ struct Allow {
     commands: Vec<String>,
     playbooks: Option<PathBuf>,
     paths: Option<Vec<PathBuf>>,
+    services: Vec<String>,
     test_commands: Vec<TestCommand>,
     vault_password: Option<VaultPassword>,
 }
@@ -148,10 +150,13 @@ impl Policy {
         }
         match ask {
             // Nothing is named yet; the params will be refused for it.
-            Ask::Command(name) | Ask::Playbook(name) if name.is_empty() => Ok(()),
+            Ask::Command(name) | Ask::Playbook(name) | Ask::Service(name) if name.is_empty() => {
+                Ok(())
+            }
             Ask::Command(program) => self.command(program, environment),
             Ask::Playbook(name) => self.playbook(name),
             Ask::Path(path) => self.path(path),
+            Ask::Service(unit) => self.service(unit),
             Ask::TestCommand(words) => self.test_command(words),
         }
     }
@@ -162,6 +167,7 @@ impl Policy {
             Ask::Command(_) => ("commands", self.allow.commands.is_empty() && !self.everything),
             Ask::Playbook(_) => ("playbooks", self.allow.playbooks.is_none()),
             Ask::Path(_) => ("paths", self.allow.paths.as_ref().is_some_and(Vec::is_empty)),
+            Ask::Service(_) => ("services", self.allow.services.is_empty() && !self.everything),
             Ask::TestCommand(_) => {
                 ("test_commands", self.allow.test_commands.is_empty() && !self.everything)
             }
@@ -218,6 +224,15 @@ impl Policy {
             return Ok(());
         }
         deny(format!("does not hold `{}`", path.display()))
+    }
+
+    fn service(&self, unit: &str) -> Result<(), Forbidden> {
+        let whole = |name: &str| name.strip_suffix(".service").unwrap_or(name).to_owned();
+        let is_listed = |rule: &String| whole(rule) == whole(unit);
+        if self.everything || self.allow.services.iter().any(is_listed) {
+            return Ok(());
+        }
+        Err(self.forbid("services", &format!("does not list `{unit}`")))
     }
 
     fn test_command(&self, words: &[String]) -> Result<(), Forbidden> {

@@ -68,11 +68,6 @@ impl Hold {
         let others = state.running.iter().filter(|(attempt, _)| **attempt != self.attempt);
         others.map(|(_, name)| name.clone()).collect()
     }
-
-    /// Holds new work off until the process ends: the machine is about to be gone.
-    pub fn for_good(self) {
-        std::mem::forget(self);
-    }
 }
 
 impl Drop for Hold {
@@ -101,7 +96,5 @@ mod tests {
         drop(hold);
         assert!(presence.reasons().is_empty());
         presence.enter(late, "x of c".to_owned()).unwrap();
-        Hold::new(&presence, power, "for ever".to_owned()).for_good();
-        assert_eq!(presence.reasons(), ["for ever"]);
     }
 }

@@ -37,6 +37,20 @@ fn without_a_file_only_commands_playbooks_and_test_commands_are_closed() {
 }
 
 #[test]
+fn a_service_is_the_same_with_and_without_its_suffix() {
+    let listed = policy("allow: {services: [plex, nginx.service, backup.timer]}");
+    let service = |name: &str| Ask::Service(name.to_owned());
+
+    for name in ["plex", "plex.service", "nginx", "nginx.service", "backup.timer"] {
+        assert!(allows(&listed, &service(name)), "{name}");
+        assert!(!allows(&policy(""), &service(name)), "{name}");
+    }
+    for name in ["backup", "plex.timer", "plex.service.service", "-plex", "sshd"] {
+        assert!(!allows(&listed, &service(name)), "{name}");
+    }
+}
+
+#[test]
 fn a_given_file_must_exist() {
     let error = Policy::load(Path::new("/nonexistent/policy.yaml"), false).unwrap_err();
 
@@ -142,7 +156,7 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
     assert_eq!(
         refused("allow:\n  comands: [uptime]\n"),
         "policy.yaml:2:3: allow: unknown field `comands`, expected one of `commands`, \
-         `playbooks`, `paths`, `test_commands`, `vault_password`; did you mean `commands`?"
+         `playbooks`, `paths`, `services`, `test_commands`, `vault_password`; did you mean `commands`?"
     );
     assert!(refused("allow:\n  commands: [a]\n  commands: [b]\n").contains("duplicate"));
     assert!(refused("allow:\n  commands: uptime\n").starts_with("policy.yaml:2:"));

@@ -7,6 +7,7 @@
 //! - `target`: what a network check connects to; `mac`: a card's address.
 //! - `broadcast`: where a magic packet goes.
 //! - `web`: asking services for JSON, and where a secret may go; `pihole`: its session.
+//! - `power`: taking this machine away; `logind`: who does it.
 //! - `reach`: whether a machine is up, and how that is known; `ping`: ICMP echo.
 
 use executor_sdk::prelude::*;
@@ -15,9 +16,11 @@ mod broadcast;
 mod certificate;
 mod dns;
 mod hosts;
+mod logind;
 mod mac;
 mod pihole;
 mod ping;
+mod power;
 mod reach;
 mod target;
 pub mod tasks;
@@ -39,6 +42,14 @@ pub struct Huginn {
     /// Where the Plex server listens [default: `http://127.0.0.1:32400`].
     #[arg(long, env = "HUGINN_PLEX_URL", value_name = "URL")]
     pub plex_url: Option<Url>,
+
+    /// Where logind is asked, if not on the usual system bus.
+    #[arg(long, env = "DBUS_SYSTEM_BUS_ADDRESS", hide = true, value_name = "ADDRESS")]
+    pub system_bus: Option<String>,
+
+    /// Where the commands of other executors are seen, if not in `/proc`.
+    #[arg(skip)]
+    pub processes: Option<PathBuf>,
 
     /// What `hosts` says.
     #[arg(skip)]
@@ -63,6 +74,9 @@ impl Executor for Huginn {
             .with::<tasks::MonitorPlex>()
             .with::<tasks::DnsCheck>()
             .with::<tasks::DnsRecord>()
+            .with::<tasks::ServiceRestart>()
+            .with::<tasks::PowerSuspend>()
+            .with::<tasks::PowerOff>()
     }
 }
 

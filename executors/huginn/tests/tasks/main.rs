@@ -4,11 +4,15 @@
 #[cfg(test)]
 mod dns;
 #[cfg(test)]
+mod logind;
+#[cfg(test)]
 mod namespaces;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod power;
+#[cfg(test)]
+mod services;
 #[cfg(test)]
 mod stand_in;
 #[cfg(test)]
