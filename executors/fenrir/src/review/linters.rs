@@ -100,7 +100,14 @@ impl Linter {
             Self::Clippy => {
                 vec!["clippy", "--workspace", "--all-targets", "--message-format=json", "--quiet"]
             }
-            Self::Ruff => vec!["check", "--output-format=json", "--no-fix", "--no-cache", "--"],
+            Self::Ruff => vec![
+                "check",
+                "--output-format=json",
+                "--no-fix",
+                "--no-cache",
+                "--force-exclude",
+                "--",
+            ],
             Self::Flake8 => vec![read::FLAKE8, "--"],
             Self::Eslint => vec!["--format", "json", "--no-fix", "--"],
             Self::Shellcheck => vec!["--format=json1", "--"],

@@ -61,11 +61,16 @@ impl Task<Fenrir> for GitCommit {
 
         self.write_files(&git).await?;
         let staged = stage(&git, &paths).await?;
-        if !staged.is_empty() {
+        let committed = !staged.is_empty();
+        let before = git.commit().await?;
+        if committed {
             self.commit(&git, &paths).await?;
         }
         let commit = git.commit().await?;
-        let committed = !staged.is_empty();
+        if committed && commit == before {
+            let error = "git says that it committed, but the branch is where it was";
+            return Err(Failure::new(error));
+        }
         let mut data = json!({
             "committed": committed,
             "commit": commit,

@@ -171,7 +171,8 @@ async fn python_is_reviewed_by_ruff_or_flake8() {
     };
     let stage = Stage::on_path(&tools).await;
     let ruff = stage.work_tree("ruff");
-    stage.put("ruff/ruff.toml", "");
+    stage.put("ruff/ruff.toml", "extend-exclude = [\"generated\"]\n");
+    stage.put("ruff/generated/x.py", "import os\n");
     stage.put("ruff/a.py", "import os\n\n\ndef f():\n    return nope\n");
     let flake8 = stage.work_tree("flake8");
     stage.put("flake8/.flake8", "[flake8]\n");

@@ -51,7 +51,7 @@ impl Hanging {
     }
 
     /// Returns the files of the work tree and its commit; and no lock of git's may be left.
-    fn state(&self) -> (Vec<(PathBuf, Option<Vec<u8>>)>, String) {
+    fn state(&self) -> impl PartialEq + std::fmt::Debug + use<> {
         let tree = self.path("tree");
         let commit = git(&tree, &["rev-parse", "HEAD"]);
         let mut all = everything(&tree);

@@ -221,6 +221,29 @@ async fn a_conflict_is_a_persons_to_resolve() {
 }
 
 #[tokio::test]
+async fn a_commit_that_is_taken_back_or_cannot_be_written_is_a_failure() {
+    let stage = Stage::new().await;
+    let tree = stage.work_tree("tree");
+    let before = git(&tree, &["rev-parse", "HEAD"]);
+    let hook = tree.join(".git/hooks/post-commit");
+    stage.put("tree/.git/hooks/post-commit", "#!/bin/sh\ngit update-ref HEAD HEAD~1\n");
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let locked = stage.work_tree("locked");
+    // Also root fails here: somebody else works on the index.
+    fs::write(locked.join(".git/index.lock"), "").unwrap();
+    let files = json!([{"path": "a", "content": "a"}]);
+    let order = |tree: &Path| json!({"repo_path": tree, "message": "x", "files": files});
+
+    let taken_back = stage.run("git-commit", order(&tree)).await;
+    let unwritable = stage.run("git-commit", order(&locked)).await;
+
+    assert!(failed(&taken_back).contains("the branch is where it was"), "{taken_back:?}");
+    assert_eq!(git(&tree, &["rev-parse", "HEAD"]), before);
+    assert!(failed(&unwritable).contains("nothing was committed"), "{unwritable:?}");
+    assert_eq!(git(&locked, &["rev-list", "--count", "HEAD"]), "1");
+}
+
+#[tokio::test]
 async fn a_hook_that_refuses_is_a_failure_with_its_words() {
     let stage = Stage::new().await;
     let tree = stage.work_tree("tree");
