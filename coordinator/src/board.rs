@@ -13,8 +13,9 @@ use tracing::warn;
 use uuid::Uuid;
 
 use crate::beads::BeadId;
-use crate::ledger::{Attempt, Hold};
+use crate::ledger::Attempt;
 use crate::plan::{Active, Intake, Listed, Plan};
+use crate::settle::Hold;
 
 mod looks;
 #[cfg(test)]

@@ -14,11 +14,11 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::beads::{BeadId, Beads, Claim};
 use crate::board::Source;
-use crate::ledger::{Attempt, LedgerError, NewAttempt, Stage, Step, TaskFacts};
+use crate::ledger::{Attempt, LedgerError, NewAttempt, Stage, Step};
 use crate::order::Order;
 use crate::plan::BrokenOrder;
 use crate::routing::ExecutorName;
-use crate::settle::{Class, End};
+use crate::settle::{Class, End, TaskFacts};
 
 mod claim;
 mod follow;

@@ -9,13 +9,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 pub use protocol::coordinator::Stage;
 use protocol::execute::{ExecuteRequest, Outcome};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::beads::BeadId;
 use crate::routing::ExecutorName;
-use crate::settle::Verdict;
+use crate::settle::{Hold, TaskFacts, Verdict};
 
 #[cfg(test)]
 mod conformance;
@@ -32,17 +31,6 @@ pub struct Identity {
     pub ledger: Uuid,
     /// Rises by one at each start.
     pub epoch: u64,
-}
-
-/// What is known of a task when an attempt is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TaskFacts {
-    /// Whether it may run again after its executor was lost.
-    pub idempotent: bool,
-    /// Whether a failure is worth another attempt.
-    pub retryable: bool,
-    /// The time limit, in seconds.
-    pub limit_seconds: f64,
 }
 
 /// An attempt before the ledger knows it.
@@ -92,17 +80,6 @@ pub struct Attempt {
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
     pub settled: Option<Timestamp>,
-}
-
-/// A bead that we blocked, and reopen by ourselves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// Not before this moment.
-    pub not_before: Timestamp,
-    /// Not before one of these executors is up; empty: whatever they do.
-    pub executors: Vec<ExecutorName>,
-    /// The label to take off again; empty: none was put on.
-    pub label: String,
 }
 
 /// One change of an attempt.

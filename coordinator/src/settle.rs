@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::beads::clean;
-use crate::ledger::{Hold, TaskFacts};
 use crate::routing::{ExecutorName, Retry};
 
 #[cfg(test)]
@@ -125,6 +124,17 @@ impl Streak {
     }
 }
 
+/// What is known of a task when an attempt is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// Whether it may run again after its executor was lost.
+    pub idempotent: bool,
+    /// Whether a failure is worth another attempt.
+    pub retryable: bool,
+    /// The time limit, in seconds.
+    pub limit_seconds: f64,
+}
+
 /// What is known of the attempt.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
@@ -137,6 +147,17 @@ pub struct Facts<'a> {
     pub candidates: Vec<ExecutorName>,
     /// Where the log can be read.
     pub log_url: Option<String>,
+}
+
+/// A bead that we blocked, and reopen by ourselves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Not before this moment.
+    pub not_before: Timestamp,
+    /// Not before one of these executors is up; empty: whatever they do.
+    pub executors: Vec<ExecutorName>,
+    /// The label to take off again; empty: none was put on.
+    pub label: String,
 }
 
 /// What is to be written into the bead.

@@ -11,9 +11,9 @@ use protocol::coordinator::Reason;
 
 use crate::beads::{Bead, Dependency, Status};
 use crate::board::Held;
-use crate::ledger::{Attempt, Hold, Stage};
+use crate::ledger::{Attempt, Stage};
 use crate::order::{self, Read};
-use crate::settle::seconds;
+use crate::settle::{Hold, seconds};
 
 fn reason(code: &str, text: impl Into<String>, hint: Option<String>) -> Reason {
     Reason { code: code.to_owned(), text: text.into(), hint }

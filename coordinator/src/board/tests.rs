@@ -1,6 +1,7 @@
 use super::*;
-use crate::ledger::{Stage, TaskFacts};
+use crate::ledger::Stage;
 use crate::plan::BrokenOrder;
+use crate::settle::TaskFacts;
 
 fn bead(name: &str) -> BeadId {
     name.parse().unwrap()

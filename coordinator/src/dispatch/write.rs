@@ -8,8 +8,8 @@ use tracing::{info, warn};
 use super::{Line, Stop, Written, missing};
 use crate::beads::{Beads, BeadsError, Block, Claim, Later, Unsettled};
 use crate::board::Held;
-use crate::ledger::{Hold, Step};
-use crate::settle::{self, Class, End, Facts, Streak, Verdict};
+use crate::ledger::Step;
+use crate::settle::{self, Class, End, Facts, Hold, Streak, Verdict};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);

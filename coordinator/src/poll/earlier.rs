@@ -8,9 +8,9 @@ use super::trouble_text;
 use crate::app::App;
 use crate::beads::{Adoption, Bead, Beads, BeadsError, Block};
 use crate::board::{Held, Source};
-use crate::ledger::{Hold, Stage};
+use crate::ledger::Stage;
 use crate::order::{self, Read};
-use crate::settle::Class;
+use crate::settle::{Class, Hold};
 
 const AGAIN: Duration = Duration::from_secs(5);
 
