@@ -151,11 +151,11 @@ impl Run {
         if self.linter.takes_files() {
             for files in batches(&self.files) {
                 let command = command(program.clone(), top, executor, cx).args(self.linter.args());
-                found.extend(self.ended(command.args(files), "").await?);
+                found.extend(self.ended(command.args(files), "", cx).await?);
             }
         } else if self.linter == Linter::AnsibleLint {
             let command = command(program, top, executor, cx).args(self.linter.args());
-            found.extend(self.ended(command, "").await?);
+            found.extend(self.ended(command, "", cx).await?);
         } else {
             for root in &self.roots {
                 let folder = top.join(root);
@@ -166,7 +166,7 @@ impl Run {
                 if self.linter == Linter::Clippy && !is_target_ignored(git, root, executor).await? {
                     command = command.env("CARGO_TARGET_DIR", cx.temp_dir()?.join("target"));
                 }
-                let ended = self.ended(command, root).await;
+                let ended = self.ended(command, root, cx).await;
                 if !had_lock {
                     drop(fs::remove_file(&lock));
                 }
@@ -183,12 +183,22 @@ impl Run {
         Ok(plain.collect::<BTreeSet<_>>().into_iter().collect())
     }
 
-    async fn ended(&self, command: RunCommand<'_>, root: &str) -> Result<Vec<Finding>, Failure> {
+    async fn ended(
+        &self,
+        command: RunCommand<'_>,
+        root: &str,
+        cx: &Context,
+    ) -> Result<Vec<Finding>, Failure> {
         let name = self.linter.name();
         let report = command.split().quiet().any_exit().await?;
         let code = report.exit_code().unwrap_or(-1);
-        let last = report.output().trim().lines().next_back().unwrap_or_default().to_owned();
-        let failed = |what: &str| Failure::new(format!("{name} {what} (exit code {code}): {last}"));
+        let failed = |what: &str| {
+            let output = report.output().trim();
+            cx.log(output);
+            let said = output.lines().find(|line| line.to_lowercase().contains("error"));
+            let said = said.or_else(|| output.lines().next_back()).unwrap_or_default().trim();
+            Failure::new(format!("{name} {what} (exit code {code}): {said}"))
+        };
         if !self.linter.reads(code) {
             return Err(failed("could not review").with_exit_code(code));
         }

@@ -154,7 +154,6 @@ impl Review {
                 ran.state = "ran";
             }
             Err(failure) => {
-                cx.log(failure.output().trim());
                 ran.state = "failed";
                 ran.error = Some(failure.error().to_owned());
             }

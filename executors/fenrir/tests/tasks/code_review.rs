@@ -5,7 +5,8 @@ use executor_sdk::prelude::*;
 use fenrir_executor::Fenrir;
 
 use crate::stage::{
-    Stage, completed, environment, everything, failed, git, python_tools, skipped, works,
+    Stage, completed, environment, everything, failed, git, node_tools, python_tools, skipped,
+    works,
 };
 
 /// Returns the findings as `FILE:LINE SEVERITY RULE`.
@@ -249,6 +250,53 @@ async fn eslint_is_the_repositorys_own_and_what_is_not_here_is_told() {
         assert_eq!(failed(&without), "nothing was reviewed; not here: eslint");
         assert_eq!(without.data["missing"], json!(["eslint"]));
     }
+}
+
+#[tokio::test]
+async fn the_real_eslint_reviews_too() {
+    let Some(tools) = node_tools(&["eslint"]) else {
+        return skipped("the_real_eslint_reviews_too", "target/tools/node has no eslint");
+    };
+    let stage = Stage::on_path(&tools).await;
+    let tree = stage.work_tree("tree");
+    let settings = "export default [{ignores: [\"old/\"]}, \
+                    {rules: {\"no-undef\": \"error\", \"no-unused-vars\": \"warn\"}}];\n";
+    stage.put("tree/eslint.config.js", settings);
+    stage.put("tree/package.json", "{\"type\": \"module\"}\n");
+    stage.put("tree/a.js", "var a = 1;\nnope();\n");
+    stage.put("tree/b.js", "var (;\n");
+    stage.put("tree/old/c.js", "var (;\n");
+
+    let outcome = stage.run("code-review", json!({"repo_path": tree})).await;
+
+    failed(&outcome);
+    let expected =
+        ["a.js:1 warning no-unused-vars", "a.js:2 error no-undef", "b.js:1 error syntax"];
+    assert_eq!(found(&outcome), expected, "{outcome:?}");
+}
+
+#[tokio::test]
+async fn the_name_of_a_file_is_never_more_than_a_name() {
+    if !works("shellcheck", &["--version"]) || !works("yamllint", &["--version"]) {
+        let test = "the_name_of_a_file_is_never_more_than_a_name";
+        return skipped(test, "there is no shellcheck or no yamllint");
+    }
+    let stage = Stage::new().await;
+    let tree = stage.work_tree("tree");
+    for name in
+        ["$(touch canary)", "; touch canary ;", "--help", "-o canary", "a\nb", "'\"`touch canary`"]
+    {
+        stage.put(&format!("tree/{name}.sh"), "#!/bin/bash\necho $x\n");
+        stage.put(&format!("tree/{name}.yml"), "---\na: 1\n");
+    }
+
+    let outcome = stage.run("code-review", json!({"repo_path": tree})).await;
+
+    completed(&outcome);
+    let quotes = found(&outcome).iter().filter(|it| it.ends_with("SC2086")).count();
+    assert_eq!(quotes, 6, "{outcome:?}");
+    let names = everything(&stage.path(""));
+    assert!(!names.iter().any(|(path, _)| path.file_name().is_some_and(|name| name == "canary")));
 }
 
 #[tokio::test]

@@ -72,6 +72,43 @@ async fn a_wrong_password_fails_in_seconds_and_changes_nothing() {
     assert_eq!(git(&tree, &["rev-parse", "HEAD"]), mine);
 }
 
+#[tokio::test]
+async fn a_password_in_a_url_is_not_told() {
+    if !works("sh", &["-c", "test -x \"$(git --exec-path)/git-http-backend\""]) {
+        return skipped("a_password_in_a_url_is_not_told", "no git-http-backend");
+    }
+    let (stage, server) = stage_with_password("none").await;
+    let bare = stage.bare("served/origin.git");
+    git(&bare, &["config", "http.receivepack", "true"]);
+    let good = format!("http://me:right@{server}/origin.git");
+    let bad = format!("http://me:secret-word@{server}/origin.git");
+    let tree = stage.text("clone");
+    let clone = |url: &str, place: &str| json!({"repo_url": url, "dest_path": place});
+
+    let clone_good = stage.run("git-clone", clone(&good, &tree)).await;
+    let clone_bad = stage.run("git-clone", clone(&bad, &stage.text("other"))).await;
+    let again = stage.run("git-clone", clone(&bad, &tree)).await;
+    stage.put("clone/new", "new\n");
+    for (name, value) in [("user.name", "F"), ("user.email", "f@example.org")] {
+        git(&stage.path("clone"), &["config", name, value]);
+    }
+    let commit = json!({"repo_path": tree, "message": "x", "push": true});
+    let commit = stage.run("git-commit", commit).await;
+    let push = stage.run("git-push", json!({"repo_path": tree})).await;
+    let pull = stage.run("git-pull", json!({"repo_path": tree})).await;
+    let status = stage.run("git-status", json!({"repo_path": tree, "fetch": true})).await;
+
+    failed(&clone_bad);
+    failed(&again);
+    for outcome in [&clone_good, &commit, &push, &pull, &status] {
+        completed(outcome);
+    }
+    for outcome in [&clone_good, &clone_bad, &again, &commit, &push, &pull, &status] {
+        let told = json!(outcome).to_string();
+        assert!(!told.contains("right") && !told.contains("secret-word"), "{told}");
+    }
+}
+
 /// Clones, commits and pushes, lets somebody else push, and pulls that.
 async fn there_and_back(stage: &Stage, bare: &Path, url: &str) {
     let clone = json!({"repo_url": url, "dest_path": stage.text("clone")});

@@ -2,7 +2,9 @@ use executor_sdk::harness::Harness;
 use executor_sdk::prelude::*;
 use fenrir_executor::Fenrir;
 
-use crate::stage::{Stage, completed, environment, failed, python_tools, skipped, works};
+use crate::stage::{
+    Stage, completed, environment, failed, node_tools, python_tools, skipped, works,
+};
 
 const MANIFEST: &str = "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
                         [lib]\ndoctest = false\n\n[workspace]\n";
@@ -259,6 +261,28 @@ async fn node_counts_what_passes_and_names_what_fails() {
     }
     assert!(failed(&none).contains("no test ran"), "{none:?}");
     assert_eq!(completed(&other)["counts_known"], json!(false));
+}
+
+#[tokio::test]
+async fn jest_vitest_and_mocha_count_behind_npm() {
+    let test = "jest_vitest_and_mocha_count_behind_npm";
+    let Some(tools) = node_tools(&["jest", "vitest", "mocha"]) else {
+        return skipped(test, "target/tools/node has no jest, no vitest or no mocha");
+    };
+    let stage = Stage::on_path(&tools).await;
+    let tests = "describe('all', () => { it('good', () => {}); \
+                it('bad', () => { throw new Error('x') }); it.skip('later', () => {}); });\n";
+    for script in ["jest", "vitest --globals", "mocha test"] {
+        let name = script.split(' ').next().unwrap();
+        let package = json!({"name": name, "scripts": {"test": script}});
+        stage.put(&format!("{name}/package.json"), &package.to_string());
+        stage.put(&format!("{name}/test/a.test.js"), tests);
+
+        let outcome = stage.run("run-tests", json!({"repo_path": stage.text(name)})).await;
+
+        assert_eq!(failed(&outcome), "1 of 2 tests failed: all bad", "{outcome:?}");
+        assert_eq!(outcome.data["skipped"], json!(1), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -124,12 +124,21 @@ pub(crate) fn program(name: &str) -> std::process::Command {
     command
 }
 
-/// Returns the folder of the virtual environment that `make test` sets up, if these are in it.
+/// Returns where `make test` puts Python's tools, if these are there.
 pub(crate) fn python_tools(names: &[&str]) -> Option<PathBuf> {
+    tools("python/bin", names)
+}
+
+/// Returns where `make test` puts JavaScript's tools, if these are there.
+pub(crate) fn node_tools(names: &[&str]) -> Option<PathBuf> {
+    tools("node/node_modules/.bin", names)
+}
+
+fn tools(folder: &str, names: &[&str]) -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target =
         target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"));
-    let folder = target.join("tools/python/bin");
+    let folder = target.join("tools").join(folder);
     let is_here = |name: &&str| works(folder.join(name).to_str().unwrap(), &["--version"]);
     names.iter().all(is_here).then_some(folder)
 }
