@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod dns;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod logind;
 #[cfg(test)]
 mod namespaces;

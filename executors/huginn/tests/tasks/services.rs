@@ -9,7 +9,7 @@ use crate::{completed, failed};
 /// A `systemctl` that keeps the unit in a folder; `restart` does what the file `restart` says.
 const SYSTEMCTL: &str = r#"
 cd FOLDER
-echo "$*" >> calls
+printf "%s\n" "$*" >> calls
 case "$1" in
 show)
     for unit; do :; done
