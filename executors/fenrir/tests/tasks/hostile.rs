@@ -80,6 +80,10 @@ async fn no_value_is_taken_at_more_than_its_word() {
             ("code-review", json!({"repo_path": value})),
             ("code-review", json!({"repo_path": tree, "base": value})),
             ("code-review", json!({"repo_path": tree, "sarif_file": value})),
+            ("run-command", json!({"program": value})),
+            ("run-command", json!({"program": "true", "args": [value]})),
+            ("run-command", json!({"program": "cat", "stdin": value})),
+            ("run-command", json!({"program": "true", "cwd": value})),
             ("run-tests", json!({"repo_path": value})),
             ("run-tests", json!({"repo_path": tree, "command": [value]})),
             ("run-tests", json!({"repo_path": tree, "command": ["true", value]})),
@@ -97,5 +101,5 @@ async fn no_value_is_taken_at_more_than_its_word() {
     }
 
     assert_eq!(everything(&stage.path("outside")), outside);
-    assert!(orders > 550, "{orders}");
+    assert!(orders > 700, "{orders}");
 }

@@ -3,7 +3,8 @@ use executor_sdk::prelude::*;
 use fenrir_executor::Fenrir;
 
 use crate::stage::{
-    Stage, completed, environment, failed, node_tools, python_tools, skipped, works,
+    Stage, completed, environment, failed, maven_repository, node_tools, python_tools, skipped,
+    works,
 };
 
 const MANIFEST: &str = "[package]\nname = \"small\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n\
@@ -319,9 +320,13 @@ async fn the_real_maven_counts_too() {
                 @org.junit.Test public void good() {}\n\
                 @org.junit.Test public void bad() { fail(); }\n}\n";
     stage.put("repo/src/test/java/ATest.java", test);
+    if let Some(repository) = maven_repository() {
+        let option = format!("-Dmaven.repo.local={}\n", repository.display());
+        stage.put("repo/.mvn/maven.config", &format!("--offline\n{option}"));
+    }
     let pom = stage.text("repo/pom.xml");
     if !works("mvn", &["--offline", "--quiet", "--file", &pom, "-Dtest=ATest#good", "test"]) {
-        let why = "there is no mvn that has surefire and JUnit on this disk";
+        let why = "there is no mvn with surefire and JUnit, in ~/.m2 or in target/tools/m2";
         return skipped("the_real_maven_counts_too", why);
     }
 

@@ -134,6 +134,11 @@ pub(crate) fn node_tools(names: &[&str]) -> Option<PathBuf> {
     tools("node/node_modules/.bin", names)
 }
 
+/// Returns where `make test` puts what Maven downloads, if it is there.
+pub(crate) fn maven_repository() -> Option<PathBuf> {
+    tools("m2", &[]).filter(|folder| folder.is_dir())
+}
+
 fn tools(folder: &str, names: &[&str]) -> Option<PathBuf> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target =
