@@ -90,6 +90,8 @@ step "a Beads CLI" scripts/beads-cli.sh mb
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "build" cargo build --locked --workspace --bins
+step "a real Ollama" scripts/get-ollama.sh
+step "linters for code-review" scripts/get-linters.sh
 step "units, contracts, doc tests" cargo test --locked --workspace --exclude e2e --no-fail-fast -- --show-output
 # The programs that the tests of e2e start are those of the build above.
 step "build again" cargo build --locked --workspace --bins
