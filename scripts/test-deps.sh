@@ -11,11 +11,11 @@ if command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" apt-get install -qq -y --no-install-recommends \
-    ansible-core build-essential curl dnsmasq-base git iproute2 jq logrotate make python3 \
+    ansible-core build-essential curl dbus dnsmasq-base git iproute2 jq logrotate make openssl python3 \
     python3-pytest python3-venv shellcheck sqlite3 systemd tmux yamllint
 elif command -v dnf >/dev/null; then
   "${sudo[@]}" dnf install -y -q \
-    ansible-core curl dnsmasq gcc git iproute jq logrotate make python3 python3-pytest \
+    ansible-core curl dbus-daemon dnsmasq gcc git iproute jq logrotate make openssl python3 python3-pytest \
     ShellCheck sqlite systemd tmux yamllint
 else
   echo "neither apt-get nor dnf here: install these by hand, or some tests are skipped:" >&2
