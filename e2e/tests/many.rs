@@ -72,10 +72,14 @@ async fn write_unrelated(world: &World, count: usize) {
                 "issue_type": "task", "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"})
         };
         let lines: Vec<String> = (0..count).map(|number| chore(number).to_string()).collect();
-        world.write("chores.jsonl", &lines.join("\n"));
-        let file = world.text_path("chores.jsonl");
-        world.beads.run(&["import", &file]).await.unwrap().done().unwrap();
-        world.beads.run(&["gc", "--skip-decay", "--force"]).await.unwrap().done().unwrap();
+        // One import of thousands takes longer than a command may.
+        for some in lines.chunks(500) {
+            world.write("chores.jsonl", &some.join("\n"));
+            let file = world.text_path("chores.jsonl");
+            world.beads.run(&["import", &file]).await.unwrap().done().unwrap();
+            let gc = world.beads.run(&["gc", "--skip-decay", "--force"]).await.unwrap();
+            gc.done().unwrap();
+        }
         return;
     }
     for number in 0..count {
