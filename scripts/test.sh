@@ -7,6 +7,12 @@ cd "$(dirname "$0")/.." || exit 1
 target="${YGG_TARGET:-${CARGO_TARGET_DIR:-$PWD/target}}"
 export YGG_TARGET="$target"
 export CARGO_TERM_COLOR=never
+# What this script and its kin install for the tests; what the user has comes first.
+export PATH="$PATH:$target/tools/bin"
+if [ -n "${YGG_BD:-}" ] && [ -z "${YGG_TEST_BD_PATH:-}" ]; then
+  YGG_TEST_BD_PATH=$(tr ':' '\n' <<<"$YGG_BD" | xargs -r -n 1 dirname | paste -s -d ':')
+  export YGG_TEST_BD_PATH
+fi
 logs="$target/test-logs"
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -87,6 +93,7 @@ lint_yaml() {
 echo "cold, this takes 10 to 20 minutes on two cores; logs are in $logs"
 
 step "a Beads CLI" scripts/beads-cli.sh mb
+step "a real Ollama" scripts/get-ollama.sh
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "build" cargo build --locked --workspace --bins

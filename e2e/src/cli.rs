@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use daemon::process;
@@ -113,6 +113,11 @@ async fn ask(program: &Path) -> anyhow::Result<BeadsCli> {
     Ok(BeadsCli { kind: Kind::Mb, program: program.to_owned(), name })
 }
 
+/// What mb says when it meets a bead that another mb is writing at this moment.
+const TORN: &str = "missing frontmatter";
+/// How long such a moment may last on a busy machine.
+const TORN_FOR: Duration = Duration::from_secs(5);
+
 /// A Beads workspace, and the CLI that made it.
 #[derive(Debug, Clone)]
 pub struct Workspace {
@@ -131,14 +136,22 @@ impl Workspace {
 
     /// Runs one command of the CLI in the workspace, as the person `mimir`.
     pub async fn run(&self, args: &[&str]) -> anyhow::Result<Answer> {
-        let mut command = self.command(&self.cli.program).args(args);
-        if self.cli.kind == Kind::Mb {
-            // A killed mb leaves an empty file where a bead was.
-            command = command.arg("--mb-no-cmd-logging").never_kill();
+        let start = Instant::now();
+        loop {
+            let mut command = self.command(&self.cli.program).args(args);
+            if self.cli.kind == Kind::Mb {
+                // A killed mb leaves an empty file where a bead was.
+                command = command.arg("--mb-no-cmd-logging").never_kill();
+            }
+            let answer = command::run(command).await;
+            let answer =
+                answer.with_context(|| format!("cannot run {} {args:?}", self.cli.name))?;
+            let is_torn = self.cli.kind == Kind::Mb && answer.stderr.contains(TORN);
+            if !is_torn || start.elapsed() > TORN_FOR {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        command::run(command)
-            .await
-            .with_context(|| format!("cannot run {} {args:?}", self.cli.name))
     }
 
     async fn git(&self, args: &[&str]) -> anyhow::Result<String> {

@@ -309,6 +309,28 @@ impl World {
         .await
     }
 
+    /// Waits until the bead is blocked with a label, and returns it.
+    ///
+    /// One command of `bd` writes the status first and the label after it.
+    pub async fn blocked(&self, id: &str, label: &str) -> Bead {
+        let what = format!("{id} is blocked with {label}");
+        until_seldom(&what, LONG, async || {
+            let bead = self.beads.show(id).await.ok()?;
+            (bead.status == "blocked" && bead.has(label)).then_some(bead)
+        })
+        .await
+    }
+
+    /// Waits until the bead is closed and has lost a label of its troubles.
+    pub async fn closed_without(&self, id: &str, label: &str) -> Bead {
+        let what = format!("{id} is closed, without {label}");
+        until_seldom(&what, LONG, async || {
+            let bead = self.beads.show(id).await.ok()?;
+            (bead.status == "closed" && !bead.has(label)).then_some(bead)
+        })
+        .await
+    }
+
     /// Waits until the coordinator gives this reason for the bead's state.
     pub async fn reason(&self, id: &str, code: &str) -> BeadView {
         let mut last = String::new();

@@ -69,7 +69,7 @@ async fn json_that_is_no_json_blocks_the_bead(world: World) {
     let broken = "please\n\n```json\n{\"text\": \"hi\"\n```\n";
     let id = world.create(NewBead::titled("say hi").label("task:echo").description(broken)).await;
 
-    let bead = world.reaches(&id, "blocked").await;
+    let bead = world.blocked(&id, "task-failed").await;
     assert_blocked(&bead, "JSON");
     goes_on(&world).await;
 }
@@ -80,7 +80,7 @@ async fn two_types_in_one_bead_block_it(world: World) {
     let bead = NewBead::titled("what now").label("task:echo").label("task:fail");
     let id = world.create(bead).await;
 
-    let bead = world.reaches(&id, "blocked").await;
+    let bead = world.blocked(&id, "task-failed").await;
     assert!(bead.has("task-failed"), "{:?}", bead.labels);
     assert!(bead.notes.contains("echo") && bead.notes.contains("fail"), "{}", bead.notes);
     goes_on(&world).await;

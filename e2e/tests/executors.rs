@@ -39,6 +39,8 @@ async fn execute_with(
 #[tokio::test]
 async fn each_executor_says_what_it_can_and_does_it() {
     let Some(mut world) = world("each_executor_says_what_it_can_and_does_it").await else { return };
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md"));
+    let readme = readme.unwrap();
     let cases = [
         (
             "fenrir",
@@ -63,6 +65,9 @@ async fn each_executor_says_what_it_can_and_does_it() {
             assert!(status.handlers.iter().any(|own| own == task), "{name} lacks {task}");
             let spec = status.tasks.iter().find(|spec| spec.task_type == *task).unwrap();
             assert!(!spec.description.is_empty() && spec.params_schema.is_object(), "{spec:?}");
+        }
+        for task in &status.handlers {
+            assert!(readme.contains(&format!("`{task}`")), "README.md does not name `{task}`");
         }
         assert_eq!(code, StatusCode::OK, "{outcome}");
         let ending = outcome["status"].as_str().unwrap();

@@ -4,7 +4,6 @@
 use e2e::proxy::{Proxy, Weather};
 use e2e::world::LONG;
 use e2e::{NewBead, World, until};
-use protocol::coordinator::Stage;
 use serde_json::json;
 
 e2e::on_every_beads_cli!(
@@ -83,13 +82,11 @@ async fn a_partition_beyond_the_grace_blocks_and_the_late_result_is_taken(world:
     world.running(&id).await;
 
     proxy.set(Weather::Cut);
-    let blocked = world.reaches(&id, "blocked").await;
+    world.blocked(&id, "task-lost").await;
     ends_on_the_executor(&world).await;
     proxy.set(Weather::Fine);
-    let bead = world.reaches(&id, "closed").await;
+    world.closed_without(&id, "task-lost").await;
 
-    assert!(blocked.has("task-lost"), "{:?}", blocked.labels);
-    assert!(!bead.has("task-lost"), "{:?}", bead.labels);
     assert_eq!((starts(&world), world.why(&id).await.attempts.len()), (1, 1));
 }
 
@@ -99,16 +96,12 @@ async fn work_waits_out_a_partition_and_starts_by_itself(world: World) {
     condition(&world, "away").await;
 
     let id = world.create(NewBead::task("echo", json!({"text": "at last"}))).await;
-    let blocked = world.reaches(&id, "blocked").await;
+    world.blocked(&id, "task-waiting").await;
     proxy.set(Weather::Fine);
-    let bead = world.reaches(&id, "closed").await;
+    world.closed_without(&id, "task-waiting").await;
 
-    assert!(blocked.has("task-waiting"), "{:?}", blocked.labels);
-    assert!(!bead.has("task-waiting"), "{:?}", bead.labels);
-    let settled = world.why(&id).await.attempts;
-    let ran = settled
-        .iter()
-        .filter(|attempt| attempt.stage == Stage::Settled && attempt.started.is_some());
+    let attempts = world.why(&id).await.attempts;
+    let ran = attempts.iter().filter(|attempt| attempt.started.is_some());
     assert_eq!(ran.count(), 1);
 }
 

@@ -68,12 +68,10 @@ async fn an_absent_executor_is_named_until_it_is_there(mut world: World) {
     let id = world.create(echo()).await;
     world.reason(&id, "executor_away").await;
     // After the grace the bead itself says so, for those who look at Beads only.
-    let blocked = world.reaches(&id, "blocked").await;
-    assert!(blocked.has("task-waiting"), "{:?}", blocked.labels);
+    world.blocked(&id, "task-waiting").await;
 
     world.start("one").await.unwrap();
-    let bead = world.reaches(&id, "closed").await;
-    assert!(!bead.has("task-waiting"), "{:?}", bead.labels);
+    world.closed_without(&id, "task-waiting").await;
     let attempts = world.why(&id).await.attempts;
     assert_eq!(attempts.iter().filter(|attempt| attempt.started.is_some()).count(), 1);
 }
@@ -106,9 +104,8 @@ async fn an_unknown_executor_blocks_the_bead_and_says_so(world: World) {
     let world = homelab(world).await;
 
     let id = world.create(echo().on("onee")).await;
-    let bead = world.reaches(&id, "blocked").await;
+    let bead = world.blocked(&id, "task-failed").await;
 
-    assert!(bead.has("task-failed"), "{:?}", bead.labels);
     assert!(bead.notes.contains("onee"), "{}", bead.notes);
     // The loop goes on.
     let good = world.create(echo()).await;

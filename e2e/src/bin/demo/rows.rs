@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::http::Asked;
 use jiff::Timestamp;
 use protocol::coordinator::{AttemptSummary, BeadView, PlanView, Stage as Where};
+use protocol::execute::Ending;
 
 use crate::story::Step;
 
@@ -33,6 +34,8 @@ pub(crate) struct Row {
     pub(crate) started: Option<Timestamp>,
     /// When the coordinator was last asked about this bead alone.
     asked: Option<Instant>,
+    /// With how many attempts it was last seen as failed.
+    failed_after: Option<usize>,
 }
 
 /// How long to leave the coordinator alone about one bead that waits: the answer costs it a
@@ -50,12 +53,25 @@ impl Row {
             state: State::Unknown,
             started: None,
             asked: Some(Instant::now()),
+            failed_after: None,
         }
     }
 
     /// Returns whether nothing more is going to happen to it, as far as it goes by itself.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended(..))
+    }
+
+    /// Believes in a blocked bead only when it is seen blocked twice: on mb one that fails is
+    /// blocked for a moment before it is known that it is tried again.
+    fn confirmed(&mut self, state: State, attempts: usize) -> State {
+        let is_failed =
+            matches!(&state, State::Ended(attempt, _) if attempt.ending != Some(Ending::Completed));
+        if is_failed && self.failed_after != Some(attempts) {
+            self.failed_after = Some(attempts);
+            return State::Waits("has failed".to_owned());
+        }
+        state
     }
 
     /// Whether to ask about this bead alone; `is_free` when all that it waits for has ended.
@@ -72,8 +88,7 @@ impl Row {
             State::Waits(why) => ("waits".to_owned(), why.clone()),
             State::Runs(executor) => ("runs".to_owned(), format!("on {executor}")),
             State::Ended(attempt, why) => {
-                let ending =
-                    attempt.ending.map_or("never started", protocol::execute::Ending::as_str);
+                let ending = attempt.ending.map_or("never started", Ending::as_str);
                 (ending.to_owned(), why.clone())
             }
         }
@@ -109,7 +124,7 @@ pub(crate) async fn refresh(rows: &mut [Row], ygg: &Asked) -> anyhow::Result<boo
                 let view = ygg.why(&row.id).await?;
                 let first = view.attempts.iter().find_map(|attempt| attempt.started);
                 row.started = first.or(row.started);
-                last(&view)
+                row.confirmed(last(&view), view.attempts.len())
             }
             None => continue,
         };
