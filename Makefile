@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 export YGG_TARGET := $(TARGET)
 
-.PHONY: help run test test-deps build check fmt bench previous clean-demo
+.PHONY: help run test test-deps build check fmt bench docs previous clean-demo
 
 help: ## lists what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort \
@@ -35,6 +35,10 @@ bench: ## measures speed and memory, and prints a table
 	@scripts/beads-cli.sh any
 	cargo build --locked --release --workspace --bins
 	@exec "$(TARGET)/release/bench"
+
+docs: ## writes docs/tasks.md anew
+	cargo build --locked --workspace --bins
+	@exec "$(TARGET)/debug/task-docs" --write
 
 previous: ## records what this version leaves behind, for the tests of the next one
 	cargo build --locked --workspace --bins
