@@ -45,9 +45,9 @@ async fn a_real_answer_is_committed(world: World) {
     assert!(ollama.log().contains("/api/generate"), "{}", ollama.log());
     let text = git(&tree, &["show", "HEAD:answer.md"]).await;
     assert!(!text.trim().is_empty(), "{}", committed.told());
-    let said = world.show(&answer).await.told();
-    let start: String = text.trim().chars().take(20).collect();
-    assert!(said.contains(&start), "`{start}` is not what the model said: {said}");
+    let attempt = world.why(&answer).await.attempts.pop().unwrap().attempt.to_string();
+    let outcome = world.ygg().attempt(&attempt).await.unwrap().outcome.unwrap();
+    assert_eq!(outcome.data["response"], json!(text));
     assert_eq!(git(&tree, &["log", "-1", "--format=%s"]).await, "What the model said\n");
     assert_eq!(git(&tree, &["rev-list", "--count", "HEAD"]).await, "2\n");
     assert_eq!(git(&tree, &["status", "--porcelain"]).await, "");
