@@ -2,22 +2,29 @@
 #![expect(clippy::unwrap_used, reason = "the name of a test says what failed")]
 
 #[cfg(test)]
+#[path = "../../executors/surtr/tests/tasks/docker_stage.rs"]
+mod docker_stage;
+#[cfg(test)]
 #[path = "../../executors/surtr/tests/tasks/gguf.rs"]
 mod gguf;
 #[cfg(test)]
 #[path = "../../executors/surtr/tests/tasks/real.rs"]
-#[expect(dead_code, reason = "the tests of Surtr want more of it")]
 mod real;
 
 use std::path::Path;
 use std::time::Duration;
 
 use daemon::process;
+use docker_stage::{Stage, usable};
 use e2e::{NewBead, World, command, programs};
 use real::Real;
 use serde_json::json;
 
-e2e::on_every_beads_cli!(a_real_answer_is_committed, without_an_answer_nothing_is_committed,);
+e2e::on_every_beads_cli!(
+    a_real_answer_is_committed,
+    an_ollama_that_was_deployed_answers,
+    without_an_answer_nothing_is_committed,
+);
 
 /// What the real server's starter wants of its neighbours.
 mod common {
@@ -53,6 +60,30 @@ async fn a_real_answer_is_committed(world: World) {
     assert_eq!(git(&tree, &["status", "--porcelain"]).await, "");
     let head = git(&tree, &["rev-parse", "--short", "HEAD"]).await;
     assert!(committed.told().contains(head.trim()), "{}", committed.told());
+}
+
+async fn an_ollama_that_was_deployed_answers(world: World) {
+    let name = "an_ollama_that_was_deployed_answers";
+    let Some(compose) = usable(name) else { return };
+    let Some(ollama) = Real::with_tiny(name).await else { return };
+    let address = common::closed().to_string();
+    let stage = Stage::new(&ollama, compose, &address);
+    // Only its model goes on, in the container.
+    let models = ollama.stop();
+    let world = homelab(world, &format!("http://{address}")).await;
+    let tree = repository(&world).await;
+
+    let order = json!({"compose_file": stage.file, "service": "llm", "models": ["tiny"]});
+    let deploy = world.create(NewBead::task("ollama-deploy", order)).await;
+    let [answer, commit] = answer_and_commit(&world, &deploy, &tree).await;
+    world.settled(&commit).await;
+
+    for id in [&deploy, &answer, &commit] {
+        let bead = world.show(id).await;
+        assert_eq!(bead.status, "closed", "{id}: {}", bead.told());
+    }
+    assert!(!git(&tree, &["show", "HEAD:answer.md"]).await.trim().is_empty());
+    drop((stage, models));
 }
 
 async fn without_an_answer_nothing_is_committed(world: World) {

@@ -10,6 +10,8 @@ mod contract;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod docker_stage;
+#[cfg(test)]
 mod endings;
 #[cfg(test)]
 mod gguf;
