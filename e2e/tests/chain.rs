@@ -42,14 +42,14 @@ async fn a_real_answer_is_committed(world: World) {
 
     let list = world.create(NewBead::task("ollama-list-models", json!({}))).await;
     let [answer, commit] = answer_and_commit(&world, &list, &tree).await;
-    let committed = world.settled(&commit).await;
 
     for id in [&list, &answer, &commit] {
-        let bead = world.show(id).await;
+        let bead = world.settled(id).await;
         assert_eq!(bead.status, "closed", "{id}: {}", bead.told());
     }
     // Ollama's own log proves that it was asked, and git that the answer is there.
     assert!(ollama.log().contains("/api/generate"), "{}", ollama.log());
+    let committed = world.show(&commit).await;
     let text = git(&tree, &["show", "HEAD:answer.md"]).await;
     assert!(!text.trim().is_empty(), "{}", committed.told());
     let attempt = world.why(&answer).await.attempts.pop().unwrap().attempt.to_string();
@@ -76,10 +76,9 @@ async fn an_ollama_that_was_deployed_answers(world: World) {
     let order = json!({"compose_file": stage.file, "service": "llm", "models": ["tiny"]});
     let deploy = world.create(NewBead::task("ollama-deploy", order)).await;
     let [answer, commit] = answer_and_commit(&world, &deploy, &tree).await;
-    world.settled(&commit).await;
 
     for id in [&deploy, &answer, &commit] {
-        let bead = world.show(id).await;
+        let bead = world.settled(id).await;
         assert_eq!(bead.status, "closed", "{id}: {}", bead.told());
     }
     assert!(!git(&tree, &["show", "HEAD:answer.md"]).await.trim().is_empty());
