@@ -93,7 +93,6 @@ lint_yaml() {
 echo "cold, this takes 10 to 20 minutes on two cores; logs are in $logs"
 
 step "a Beads CLI" scripts/beads-cli.sh mb
-step "a real Ollama" scripts/get-ollama.sh
 step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "build" cargo build --locked --workspace --bins
