@@ -26,7 +26,9 @@ use crate::{ports, programs, sweep, until, until_seldom};
 /// How long anything may take on a slow, busy machine before a test gives up.
 pub const LONG: Duration = Duration::from_secs(90);
 
-/// How long daemons may take to stop by themselves.
+/// After how long daemons that wait for their tasks are told to end at once.
+const SOON: Duration = Duration::from_millis(500);
+/// How long they may take then.
 const STOP: Duration = Duration::from_secs(3);
 
 /// The name of the coordinator among the daemons.
@@ -241,15 +243,18 @@ impl World {
         self.daemons.get(name).map_or_else(|| panic!("no daemon `{name}` was added"), Daemon::port)
     }
 
-    /// Stops everything as a person would (SIGTERM), and ends what is left.
+    /// Stops everything as an impatient person would (SIGTERM, and soon again), and ends what is
+    /// left.
     pub async fn stop(&mut self) {
         let mut daemons = std::mem::take(&mut self.daemons);
-        for daemon in daemons.values() {
-            daemon.terminate();
-        }
-        let start = std::time::Instant::now();
-        while daemons.values_mut().any(Daemon::is_running) && start.elapsed() < STOP {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        for patience in [SOON, STOP] {
+            for daemon in daemons.values() {
+                daemon.terminate();
+            }
+            let start = std::time::Instant::now();
+            while daemons.values_mut().any(Daemon::is_running) && start.elapsed() < patience {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         drop(daemons);
         sweep::end(&self.folder);

@@ -53,8 +53,11 @@ async fn an_interrupted_demo_leaves_no_process(world: World) {
     let folder = world.path("demo");
     let mut demo = demo(&world, &[]);
     demo.spawn().unwrap();
-    until("the daemons of the demo run", LONG, async || (processes(&folder) >= 4).then_some(()))
-        .await;
+    until("a task of the demo runs", LONG, async || {
+        let folder = folder.canonicalize().ok()?;
+        (!sweep::commands_of(&folder).is_empty()).then_some(())
+    })
+    .await;
 
     demo.signal(Signal::SIGINT);
     let status = demo.ends(LONG).await;
@@ -76,7 +79,7 @@ async fn a_demo_that_was_kept_is_ended_by_the_next(world: World) {
     let cleaned = clean.ends(LONG).await;
 
     assert!(status.success(), "{}:\n{}", describe(status), first.output());
-    assert_eq!(kept, 4);
+    assert!(kept >= 4, "{kept} processes were kept");
     assert!(cleaned.success(), "{}", clean.output());
     assert!(!folder.exists());
 }

@@ -28,6 +28,26 @@ async fn beads_are_written_and_read(world: World) {
     assert_eq!((all[&first].status.as_str(), all[&second].status.as_str()), ("closed", "blocked"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_homelab_that_is_dropped_leaves_no_command_of_its_executors() {
+    let mut world = match World::any().await {
+        Ok(world) => world,
+        Err(why) => return e2e::suite::skipped("a_homelab_that_is_dropped_leaves_nothing", &why),
+    };
+    world.executor("one", "test-executor", &[]).await.unwrap();
+    let params = json!({"started": world.text_path("started"), "until": world.text_path("go")});
+    let order = json!({"task_id": "t", "type": "hold", "params": params});
+    let prefer = [("Prefer", "respond-async")];
+    world.ask("one").post_with("/execute", &order, &prefer).await.unwrap();
+    world.file("started").await;
+    let commands = sweep::commands_of(world.folder());
+
+    drop(world);
+
+    assert!(!commands.is_empty());
+    assert!(!commands.iter().any(|pid| sweep::is_alive(*pid)), "{commands:?}");
+}
+
 /// A process that runs until it is ended, and whose child is in a session of its own.
 fn sleeper(folder: &std::path::Path) -> Daemon {
     let args = ["-c", "setsid sleep 1000 & exec sleep 1000"];
