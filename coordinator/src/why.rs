@@ -138,7 +138,7 @@ fn open(bead: &Bead, now: Timestamp) -> Reason {
     reason(
         "not_listed",
         "it is open, and was not in the last listing: a parent may hold it back",
-        Some(format!("`ygg poll` lists again; `bd blocked` and `bd show {}` tell more", bead.id)),
+        Some(format!("`bd blocked` and `bd show {}` tell more", bead.id)),
     )
 }
 
