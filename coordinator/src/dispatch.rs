@@ -378,7 +378,3 @@ fn ledger_trouble(app: &App, problem: &LedgerError) {
 fn grace_is_over(app: &App, since: Timestamp) -> bool {
     Timestamp::now() >= since + app.routing.retry.grace
 }
-
-fn bead_of(attempt: &Attempt) -> &BeadId {
-    &attempt.bead
-}

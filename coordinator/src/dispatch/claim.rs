@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tracing::{debug, info};
 
-use super::{Line, Stop, Work, bead_of};
+use super::{Line, Stop, Work};
 use crate::beads::{Adoption, Bead, BeadId, BeadsTrouble, ClaimAnswer, Dependency};
 use crate::board::Source;
 use crate::ledger::Step;
@@ -20,7 +20,7 @@ impl Line {
     /// Claims the bead and looks at it once more where the listing may have been too early.
     pub(super) async fn claim_bead(&mut self, work: &Work) -> Result<Bead, Stop> {
         let beads = self.beads().await?;
-        let bead = match beads.claim(bead_of(&self.attempt), self.attempt.id).await {
+        let bead = match beads.claim(&self.attempt.bead, self.attempt.id).await {
             Ok(ClaimAnswer::Won(claim, bead)) => {
                 self.claim = Some(claim);
                 bead
@@ -66,7 +66,7 @@ impl Line {
         let beads = self.beads().await?;
         let mut wait = FIRST_WAIT;
         loop {
-            let answer = match beads.adopt(bead_of(&self.attempt), self.attempt.id).await {
+            let answer = match beads.adopt(&self.attempt.bead, self.attempt.id).await {
                 Ok(Adoption::Ours(claim, bead)) => {
                     self.claim = Some(claim);
                     Some(bead)
@@ -133,7 +133,7 @@ impl Line {
             .is_none_or(|at| Timestamp::now().duration_since(at).unsigned_abs() < YOUNG);
         let depends = work.order.as_ref().is_ok_and(|order| order.has_dependencies);
         let bead = if young || depends {
-            match self.show(bead_of(&self.attempt)).await? {
+            match self.show(&self.attempt.bead).await? {
                 Some(bead) => bead,
                 None => return self.let_go().await,
             }
