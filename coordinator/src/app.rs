@@ -11,8 +11,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::beads::{Bead, BeadId, Beads, BeadsError, BeadsSettings};
 use crate::board::Board;
 use crate::fleet::Fleet;
+use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::routing::Routing;
+use crate::runners::Runners;
 
 /// Asks the poll loop to look at one bead.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub struct App {
     pub routing: Routing,
     pub ledger: Arc<dyn Ledger>,
     pub fleet: Fleet,
+    /// Everything that registered at the runner API.
+    pub runners: Arc<Runners>,
+    /// Writes runners, sessions and keys into the ledger.
+    pub keeper: Arc<Keeper>,
     pub board: Board,
     pub shutdown: Shutdown,
     pub beads_settings: BeadsSettings,

@@ -357,7 +357,8 @@ fn missing(what: &str) -> Stop {
     Stop::Ledger(LedgerError::Unreadable { what: what.to_owned() })
 }
 
-fn ledger_trouble(app: &App, problem: &LedgerError) {
+/// Shows what is wrong with the ledger, and where to look.
+pub(crate) fn ledger_trouble(app: &App, problem: &LedgerError) {
     if let LedgerError::AlreadyOpen { bead } = problem {
         error!("{bead} has an open attempt already: not started again");
         return;

@@ -121,6 +121,53 @@ impl Step {
     }
 }
 
+/// What is kept beside the attempts, each as one JSON text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A registered runner.
+    Runner,
+    /// A task on a runner's list; its owner is the runner.
+    Task,
+    Realm,
+    Session,
+    /// An API key that was added or is being taken away, as a hash.
+    Key,
+    /// Something that was set while running, such as the expected version.
+    Setting,
+}
+
+impl Kind {
+    /// Returns the word used in the ledger.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Runner => "runner",
+            Self::Task => "task",
+            Self::Realm => "realm",
+            Self::Session => "session",
+            Self::Key => "key",
+            Self::Setting => "setting",
+        }
+    }
+
+    /// Reads the word; none for one of a newer version.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Runner, Self::Task, Self::Realm, Self::Session, Self::Key, Self::Setting]
+            .into_iter()
+            .find(|kind| kind.as_str() == word)
+    }
+}
+
+/// One row beside the attempts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub kind: Kind,
+    /// Whose it is; empty where it is nobody's.
+    pub owner: String,
+    pub id: String,
+    /// JSON; none: the row goes.
+    pub body: Option<String>,
+}
+
 /// What a ledger can answer badly.
 #[derive(Debug, Error)]
 pub enum LedgerError {
@@ -164,6 +211,12 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
 
     /// Returns every attempt of a bead, oldest first.
     async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, LedgerError>;
+
+    /// Writes rows beside the attempts, all of them or none, durably.
+    async fn keep(&self, records: Vec<Record>) -> Result<(), LedgerError>;
+
+    /// Returns every row beside the attempts.
+    async fn kept(&self) -> Result<Vec<Record>, LedgerError>;
 
     /// Returns how many attempts the ledger has ever recorded.
     async fn count(&self) -> Result<u64, LedgerError>;

@@ -4,6 +4,7 @@
 //!
 //! - [`order`], [`routing`], [`plan`], [`settle`], [`why`]: pure.
 //! - [`beads`], [`ledger`], [`fleet`]: one door per outside thing.
+//! - [`runners`]: what registered at the runner API; [`keeper`]: how that survives a restart.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
 //! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
 //! - [`api`]: the HTTP routes.
@@ -14,12 +15,14 @@ pub mod beads;
 pub mod board;
 pub mod dispatch;
 pub mod fleet;
+pub mod keeper;
 pub mod ledger;
 pub mod order;
 pub mod plan;
 pub mod poll;
 pub mod routing;
 pub mod run;
+pub mod runners;
 pub mod settings;
 pub mod settle;
 pub mod why;

@@ -18,11 +18,13 @@ use tracing::{info, warn};
 use crate::api::{self, Keys};
 use crate::app::App;
 use crate::beads::{Beads, BeadsSettings};
-use crate::board::Board;
+use crate::board::{Board, Source};
 use crate::fleet::{ExecutorClient, Fleet};
-use crate::ledger::{Ledger, SqliteLedger};
+use crate::keeper::Keeper;
+use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::poll;
 use crate::routing::{self, ExecutorName, Routing};
+use crate::runners::Runners;
 use crate::settings::Settings;
 
 const NAME: &str = "yggdrasil-coordinator";
@@ -76,8 +78,15 @@ async fn start(
     let board = Board::default();
     let fleet = Fleet::new(&routing, clients, Arc::clone(&board.changed), started);
     let (asks, asked) = mpsc::channel(16);
+    let records = ledger.kept().await.map_err(|error| {
+        Exit::software(format!("cannot read the ledger in {}: {error}", state_dir.display()))
+    })?;
+    let keeper = Arc::new(Keeper::default());
+    let runners = Runners::restore(settings.runner_limits(), &records, Arc::clone(&keeper));
     let app = Arc::new(App {
         fleet,
+        runners: Arc::new(runners),
+        keeper,
         board,
         routing,
         ledger: Arc::new(ledger),
@@ -128,6 +137,10 @@ async fn live(
         let stop = shutdown.draining.clone();
         shutdown.spawn(async move { watched.fleet.watch(&name, stop).await });
     }
+    let keeping = TaskTracker::new();
+    keeping.spawn(keep(Arc::clone(&app), stop_serving.clone()));
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move { watched.runners.watch(&watched.shutdown.draining).await });
     poll::resume_all(&app).await;
     shutdown.spawn(poll::run(Arc::clone(&app), asks));
     daemon::notify::watchdog(&shutdown);
@@ -147,7 +160,20 @@ async fn live(
     stop_serving.cancel();
     serving.close();
     serving.wait().await;
+    // What was answered last is written last.
+    keeping.close();
+    keeping.wait().await;
+    app.keeper.flush(&*app.ledger).await;
     app.ledger.close().await;
+}
+
+/// Writes runners and sessions into the ledger until nobody is answered any more.
+async fn keep(app: Arc<App>, stop: CancellationToken) {
+    let report = |written: Result<(), &LedgerError>| match written {
+        Ok(()) => app.board.mended(&Source::Ledger),
+        Err(problem) => crate::dispatch::ledger_trouble(&app, problem),
+    };
+    app.keeper.run(&*app.ledger, &stop, report).await;
 }
 
 /// Validates everything that was given, and says what it found.

@@ -9,6 +9,8 @@ use clap::Parser;
 use daemon::duration;
 use daemon::settings::Settings as Common;
 
+use crate::runners::Limits;
+
 /// Finds ready beads, sends each to an executor on the right machine, and writes the truth back.
 ///
 /// Beads says WHAT is to be done, routing.yaml says WHERE, the executors know HOW. The
@@ -65,12 +67,41 @@ pub struct Settings {
     #[arg(long, env = "ADMIN_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub admin_api_key: Option<String>,
 
+    /// How many milliseconds a runner's heartbeat is believed, unless its registration says
+    /// otherwise.
+    #[arg(long, env = "LEASE_TTL_MS", default_value_t = 60_000, value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(1000..=86_400_000))]
+    pub lease_ttl_ms: u64,
+
+    /// How many milliseconds lie between two heartbeats of a runner; a lease lasts for two at
+    /// least.
+    #[arg(long, env = "HEARTBEAT_INTERVAL_MS", value_name = "MS",
+          value_parser = clap::value_parser!(u64).range(100..=43_200_000))]
+    pub heartbeat_interval_ms: Option<u64>,
+
+    /// How long a runner that went offline is remembered.
+    #[arg(long, env = "RUNNER_RETENTION", default_value = "168h", value_name = "DURATION",
+          value_parser = duration::parse)]
+    pub runner_retention: Duration,
+
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
 
     /// How to reach a Dolt server: the `BEADS_DOLT_*` variables, handed on to `bd`.
     #[arg(skip)]
     pub beads_server: BTreeMap<OsString, OsString>,
+}
+
+impl Settings {
+    /// Returns what runners may be and take up.
+    pub fn runner_limits(&self) -> Limits {
+        let least = self.heartbeat_interval_ms.map_or(0, |ms| ms * 2);
+        Limits {
+            lease: Duration::from_millis(self.lease_ttl_ms.max(least)),
+            keep_offline: self.runner_retention,
+            ..Limits::default()
+        }
+    }
 }
 
 /// The port of a coordinator, unless told.

@@ -4,6 +4,7 @@
 //! - [`refusal`]: why an executor did not start something.
 //! - [`executor`]: what an executor says of itself (`/health`, `/status`, `/attempts`).
 //! - [`coordinator`]: what the coordinator answers to `ygg` and to people.
+//! - [`runner`]: the runner API, as existing Ratatoskr daemons and consumers know it.
 //! - [`log`]: the headers that come with a piece of a log.
 //!
 //! Shapes and JSON Schemas only: nothing here does I/O or reads a clock. Members are only ever
@@ -15,6 +16,7 @@ pub mod execute;
 pub mod executor;
 pub mod log;
 pub mod refusal;
+pub mod runner;
 
 /// The version of the executor protocol that this crate speaks, shown by `/status`.
 pub const PROTOCOL: u32 = 1;

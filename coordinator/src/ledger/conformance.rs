@@ -12,16 +12,16 @@ use super::*;
 use crate::settle::{Class, Verdict};
 
 /// The implementations that the suite runs against.
-const KINDS: [Kind; 2] = [Kind::Sqlite, Kind::FailingSqlite];
+const KINDS: [Make; 2] = [Make::Sqlite, Make::FailingSqlite];
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Make {
     Sqlite,
     /// Every other call fails first, without effect, and is made again.
     FailingSqlite,
 }
 
-impl Kind {
+impl Make {
     async fn open(self, folder: &Path) -> Box<dyn Ledger> {
         let sqlite = SqliteLedger::open(&folder.join("ledger.sqlite")).await.unwrap();
         match self {
@@ -71,6 +71,12 @@ impl Ledger for Insistent {
     }
     async fn count(&self) -> Result<u64, LedgerError> {
         insist!(self.0.count())
+    }
+    async fn keep(&self, records: Vec<Record>) -> Result<(), LedgerError> {
+        insist!(self.0.keep(records.clone()))
+    }
+    async fn kept(&self) -> Result<Vec<Record>, LedgerError> {
+        insist!(self.0.kept())
     }
     async fn close(&self) {
         self.0.close().await;
@@ -274,4 +280,26 @@ async fn a_call_that_failed_had_no_effect() {
 
     assert!(matches!(failed, Err(LedgerError::Store(_))));
     assert!(matches!(count, Ok(0)), "{count:?}");
+}
+
+#[tokio::test]
+async fn rows_beside_the_attempts_are_replaced_and_taken_away() {
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let row = |owner: &str, id: &str, body: Option<&str>| Record {
+            kind: Kind::Task,
+            owner: owner.to_owned(),
+            id: id.to_owned(),
+            body: body.map(str::to_owned),
+        };
+        let first = vec![row("r1", "t1", Some("1")), row("r2", "t1", Some("2"))];
+        ledger.keep(first).await.unwrap();
+        ledger.keep(vec![row("r1", "t1", Some("3")), row("r2", "t1", None)]).await.unwrap();
+        ledger.close().await;
+
+        let again = kind.open(folder.path()).await;
+
+        assert_eq!(again.kept().await.unwrap(), [row("r1", "t1", Some("3"))]);
+    }
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
-    Attempt, BeadId, Identity, Ledger, LedgerError, NewAttempt, SqliteLedger, Step, async_trait,
+    Attempt, BeadId, Identity, Ledger, LedgerError, NewAttempt, Record, SqliteLedger, Step,
+    async_trait,
 };
 use daemon::store::StoreError;
 use uuid::Uuid;
@@ -62,6 +63,16 @@ impl Ledger for FaultyLedger {
     async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, LedgerError> {
         self.trip()?;
         self.inner.history(bead).await
+    }
+
+    async fn keep(&self, records: Vec<Record>) -> Result<(), LedgerError> {
+        self.trip()?;
+        self.inner.keep(records).await
+    }
+
+    async fn kept(&self) -> Result<Vec<Record>, LedgerError> {
+        self.trip()?;
+        self.inner.kept().await
     }
 
     async fn count(&self) -> Result<u64, LedgerError> {

@@ -8,14 +8,15 @@ use jiff::Timestamp;
 use sql::{OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::{Attempt, Identity, Ledger, LedgerError, NewAttempt, Stage, Step};
+use super::{Attempt, Identity, Kind, Ledger, LedgerError, NewAttempt, Record, Stage, Step};
 use crate::beads::BeadId;
 use crate::routing::ExecutorName;
 
 /// Times are UTC text with milliseconds, so that `sqlite3` shows them to people.
 const NOW: &str = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')";
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE identity (ledger TEXT NOT NULL, epoch INTEGER NOT NULL);
 CREATE TABLE attempts (
     id TEXT PRIMARY KEY,
@@ -45,7 +46,23 @@ CREATE INDEX attempts_open ON attempts (created) WHERE stage NOT IN ('settled', 
 CREATE INDEX attempts_held ON attempts (created) WHERE hold IS NOT NULL;
 CREATE UNIQUE INDEX one_open_attempt ON attempts (bead)
     WHERE stage NOT IN ('settled', 'dropped', 'lost');
-"];
+",
+    "
+CREATE TABLE records (
+    kind TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    id TEXT NOT NULL,
+    body TEXT NOT NULL,
+    changed TEXT NOT NULL,
+    PRIMARY KEY (kind, owner, id)
+) STRICT;
+CREATE VIEW runners AS SELECT id, body ->> 'name' AS name, body ->> 'status' AS status,
+    body ->> 'version' AS version, body ->> 'last_heartbeat' AS last_heartbeat, changed
+    FROM records WHERE kind = 'runner';
+CREATE VIEW runner_tasks AS SELECT owner AS runner, id, body ->> 'type' AS type,
+    body ->> 'status' AS status, changed FROM records WHERE kind = 'task';
+",
+];
 
 const COLUMNS: &str = "id, bead, title, task_type, executor, facts, has_dependents, labels, stage, \
     revision, request, outcome, verdict, hold, created, offered, started, ended, settled";
@@ -125,6 +142,14 @@ impl Ledger for SqliteLedger {
         self.select("bead = ?1", Some(bead.to_string())).await
     }
 
+    async fn keep(&self, records: Vec<Record>) -> Result<(), LedgerError> {
+        self.store.write(move |db| keep(db, &records)).await
+    }
+
+    async fn kept(&self) -> Result<Vec<Record>, LedgerError> {
+        self.store.read(kept).await
+    }
+
     async fn count(&self) -> Result<u64, LedgerError> {
         self.store
             .read(|db| -> Result<u64, LedgerError> {
@@ -153,6 +178,37 @@ impl From<sql::Error> for LedgerError {
     fn from(error: sql::Error) -> Self {
         Self::Store(StoreError::from(error))
     }
+}
+
+fn keep(db: &sql::Connection, records: &[Record]) -> Result<(), LedgerError> {
+    let mut put = db.prepare_cached(&format!(
+        "INSERT INTO records (kind, owner, id, body, changed) VALUES (?1, ?2, ?3, ?4, {NOW}) \
+         ON CONFLICT DO UPDATE SET body = excluded.body, changed = excluded.changed"
+    ))?;
+    let mut take =
+        db.prepare_cached("DELETE FROM records WHERE kind = ?1 AND owner = ?2 AND id = ?3")?;
+    for record in records {
+        let kind = record.kind.as_str();
+        match &record.body {
+            Some(body) => put.execute(params![kind, record.owner, record.id, body])?,
+            None => take.execute(params![kind, record.owner, record.id])?,
+        };
+    }
+    Ok(())
+}
+
+fn kept(db: &sql::Connection) -> Result<Vec<Record>, LedgerError> {
+    let mut statement = db.prepare_cached("SELECT kind, owner, id, body FROM records")?;
+    let mut rows = statement.query([])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        // A kind that this version does not know stays where it is.
+        let Some(kind) = Kind::from_word(row.get_ref(0)?.as_str().unwrap_or_default()) else {
+            continue;
+        };
+        records.push(Record { kind, owner: row.get(1)?, id: row.get(2)?, body: row.get(3)? });
+    }
+    Ok(records)
 }
 
 fn record(db: &sql::Connection, new: &NewAttempt, epoch: u64) -> Result<Attempt, LedgerError> {

@@ -17,9 +17,9 @@ const RESTLESS: Duration = Duration::from_millis(800);
 const LEAST: Duration = Duration::from_millis(500);
 /// Between two listings while more is known ready than can start.
 const LEAST_WITH_BACKLOG: Duration = Duration::from_secs(5);
-/// Between two listings while our own writes are on their way: they move the signal as well, and
-/// one listing after a burst of them is enough.
-const LEAST_WHILE_WRITING: Duration = Duration::from_secs(2);
+/// While our own writes are on their way they move the signal as well, and wait behind each
+/// listing: then listings get no more than this share of the time.
+const SHARE_WHILE_WRITING: u32 = 16;
 /// Between two listings while they fail.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -48,6 +48,8 @@ pub(super) struct When {
     /// Since when it says something that no listing knows.
     changed_since: Option<Instant>,
     last_begun: Option<Instant>,
+    /// How long the last listing took.
+    took: Duration,
     /// The interval is over, or a moment has come.
     asked: bool,
     /// Somebody wants a listing now.
@@ -69,6 +71,7 @@ impl When {
             seen_since: Instant::now(),
             changed_since: None,
             last_begun: None,
+            took: Duration::ZERO,
             asked: true,
             nudged: false,
             failed: false,
@@ -120,7 +123,9 @@ impl When {
             .is_some_and(|since| self.seen_since.elapsed() >= QUIET || since.elapsed() >= RESTLESS);
         let least = match (self.nudged, self.has_backlog, writing) {
             (false, true, _) => LEAST_WITH_BACKLOG,
-            (false, false, true) => LEAST_WHILE_WRITING,
+            (false, false, true) => {
+                (self.took * SHARE_WHILE_WRITING).clamp(LEAST, LEAST_WITH_BACKLOG)
+            }
             (true, _, _) | (false, false, false) => LEAST,
         };
         (self.nudged || self.asked || settled)
@@ -147,6 +152,7 @@ impl When {
 
     pub(super) fn listing_ended(&mut self, came: Came) {
         self.failed = came == Came::Failed;
+        self.took = self.last_begun.map_or(Duration::ZERO, |at| at.elapsed());
         self.asked |= came == Came::Stale;
         self.plan_is_due = true;
     }

@@ -1,0 +1,368 @@
+//! Everything that registered at the runner API: leases, task lists, updates.
+//!
+//! The registry is in memory and decides at once; each change that must survive is on disk before
+//! it is answered ([`Keeper`]). A heartbeat changes the time and the load only, and is written
+//! within a few seconds. After a restart every lease starts anew.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::runner::{
+    Heartbeat, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RegisterRunner,
+    Registered, RequestUpdate, RunnerInfo, RunnerOffline, RunnerTask,
+};
+use thiserror::Error;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::keeper::{self, Keeper, NotKept, Ticket};
+use crate::ledger::{Kind, Record};
+
+mod record;
+mod registry;
+
+pub use record::{KeyPush, Runner, Task, Update};
+pub use registry::{Changes, Ended, Lost, Moment, Registry};
+
+/// Between two looks for leases that are over.
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+/// Between two looks for runners that can be forgotten.
+const FORGET_EVERY: Duration = Duration::from_mins(10);
+/// How many losses a slow listener may lie behind.
+const LOSSES: usize = 1024;
+
+/// What one runner, and all of them together, may be and take up.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long a heartbeat is believed, unless the runner says so itself.
+    pub lease: Duration,
+    pub least_lease: Duration,
+    pub longest_lease: Duration,
+    /// How many runners there may be.
+    pub runners: usize,
+    /// How many tasks may run on one.
+    pub running_tasks: usize,
+    /// How many tasks that ended are kept on one.
+    pub ended_tasks: usize,
+    /// How long a runner that is gone is remembered.
+    pub keep_offline: Duration,
+    pub id_bytes: usize,
+    pub text_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_mins(1),
+            least_lease: Duration::from_secs(1),
+            longest_lease: Duration::from_hours(24),
+            runners: 20_000,
+            running_tasks: 10_000,
+            ended_tasks: 200,
+            keep_offline: Duration::from_hours(7 * 24),
+            id_bytes: 256,
+            text_bytes: 2048,
+        }
+    }
+}
+
+/// Why a call about a runner was not followed.
+#[derive(Debug, Error)]
+pub enum RunnersError {
+    #[error("Runner not found")]
+    UnknownRunner,
+    #[error("Task not found")]
+    UnknownTask,
+    #[error("the runner has a task `{task}` already")]
+    DuplicateTask { task: String },
+    /// Something in the body is not as it must be.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("there are {limit} runners already, and no more are taken")]
+    TooMany { limit: usize },
+    #[error("{limit} tasks run on this runner already, and no more are taken")]
+    TooManyTasks { limit: usize },
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+}
+
+/// Everything that registered.
+#[derive(Debug)]
+pub struct Runners {
+    registry: Mutex<Registry>,
+    keeper: Arc<Keeper>,
+    /// Rises when somebody comes, goes, or can do something else.
+    presence: watch::Sender<u64>,
+    /// Rises when a task comes, ends, or is read by its runner.
+    work: watch::Sender<u64>,
+    losses: broadcast::Sender<Lost>,
+}
+
+impl Runners {
+    /// Takes over what the ledger has; every lease starts now.
+    pub fn restore(limits: Limits, records: &[Record], keeper: Arc<Keeper>) -> Self {
+        let mut registry = Registry::new(limits);
+        let runners = keeper::read::<Runner>(records, Kind::Runner);
+        let tasks = keeper::read::<Task>(records, Kind::Task);
+        registry.restore(
+            runners.into_iter().map(|(_, runner)| runner).collect(),
+            tasks.into_iter().map(|(record, task)| (record.owner.clone(), task)).collect(),
+            Moment::now(),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            keeper,
+            presence: watch::Sender::new(0),
+            work: watch::Sender::new(0),
+            losses: broadcast::Sender::new(LOSSES),
+        }
+    }
+
+    /// Reads the registry; not across an await.
+    pub fn read(&self) -> MutexGuard<'_, Registry> {
+        self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells when somebody comes, goes, or can do something else.
+    pub fn presence(&self) -> watch::Receiver<u64> {
+        self.presence.subscribe()
+    }
+
+    /// Tells when a task comes, ends, or is read by its runner.
+    pub fn work(&self) -> watch::Receiver<u64> {
+        self.work.subscribe()
+    }
+
+    /// Tells of each runner that is lost from now on.
+    pub fn losses(&self) -> broadcast::Receiver<Lost> {
+        self.losses.subscribe()
+    }
+
+    /// Registers a runner; `key` is the id of the API key that the request came with.
+    pub async fn register(
+        &self,
+        body: RegisterRunner,
+        key: Option<&str>,
+    ) -> Result<Registered, RunnersError> {
+        self.change(|registry, now, changes| {
+            let known = body.runner_id.as_deref().is_some_and(|id| registry.get(id).is_ok());
+            let registered = registry.register(body, || token(21), now, changes)?;
+            registry.note_key(&registered.runner_id, key, changes);
+            if !known {
+                let runner = registry.get(&registered.runner_id)?;
+                info!(runner = %runner.id, "{} registered ({})", runner.name, runner.version);
+            }
+            Ok(registered)
+        })
+        .await
+    }
+
+    /// Takes a heartbeat; returns what the runner is to be told about itself.
+    pub async fn heartbeat(
+        &self,
+        body: Heartbeat,
+        key: Option<&str>,
+    ) -> Result<Option<(PendingUpdate, Option<KeyPush>)>, RunnersError> {
+        self.change(|registry, now, changes| {
+            let id = body.runner_id.clone().unwrap_or_default();
+            registry.heartbeat(body, now, changes)?;
+            registry.note_key(&id, key, changes);
+            Ok(registry.deliver(&id, changes))
+        })
+        .await
+    }
+
+    /// Notes where a runner listens now.
+    pub async fn relocate(&self, body: MoveRunner) -> Result<(), RunnersError> {
+        self.change(|registry, now, changes| registry.relocate(body, now, changes)).await
+    }
+
+    /// Takes a runner's good-bye.
+    pub async fn offline(&self, body: RunnerOffline) -> Result<(), RunnersError> {
+        self.change(|registry, _, changes| registry.offline(body, changes)).await
+    }
+
+    /// Notes an update that the runner is to be told about.
+    pub async fn request_update(
+        &self,
+        id: &str,
+        body: RequestUpdate,
+    ) -> Result<PendingUpdate, RunnersError> {
+        self.change(|registry, now, changes| registry.request_update(id, body, now, changes)).await
+    }
+
+    /// Notes a key that these runners are to use; returns those that there are.
+    pub async fn push_key(
+        &self,
+        ids: &[String],
+        push: &KeyPush,
+    ) -> Result<Vec<String>, RunnersError> {
+        self.change(|registry, _, changes| {
+            let known = ids.iter().filter(|id| registry.get(id).is_ok()).cloned();
+            let known: Vec<String> = known.collect();
+            for id in &known {
+                registry.push_key(id, push.clone(), changes)?;
+            }
+            Ok(known)
+        })
+        .await
+    }
+
+    /// Takes back a key that is not to be told any more.
+    pub async fn drop_push(&self, key: &str) -> Result<(), RunnersError> {
+        self.change(|registry, _, changes| {
+            registry.drop_push(key, changes);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts a task on a runner's list.
+    pub async fn create_task(
+        &self,
+        id: &str,
+        body: NewRunnerTask,
+    ) -> Result<RunnerTask, RunnersError> {
+        self.change(|registry, now, changes| {
+            registry.create_task(id, body, || format!("task-{}", token(8)), now, changes)
+        })
+        .await
+    }
+
+    /// Returns a runner's tasks, by status when one is given; they count as delivered then.
+    pub async fn list_tasks(
+        &self,
+        id: &str,
+        status: Option<&str>,
+    ) -> Result<Vec<RunnerTask>, RunnersError> {
+        self.change(|registry, _, changes| registry.list_tasks(id, status, changes)).await
+    }
+
+    /// Takes what somebody says of a task.
+    pub async fn patch_task(
+        &self,
+        id: &str,
+        task: &str,
+        body: PatchRunnerTask,
+    ) -> Result<RunnerTask, RunnersError> {
+        self.change(|registry, now, changes| registry.patch_task(id, task, body, now, changes))
+            .await
+    }
+
+    /// Ends a task in our own name.
+    pub async fn give_up(&self, id: &str, task: &str, why: &str) -> Result<(), RunnersError> {
+        self.change(|registry, now, changes| registry.give_up(id, task, why, now, changes)).await
+    }
+
+    /// Takes a task off a list that nobody has read; returns whether it is off.
+    pub async fn withdraw(&self, id: &str, task: &str) -> Result<bool, RunnersError> {
+        self.change(|registry, _, changes| Ok(registry.withdraw(id, task, changes))).await
+    }
+
+    /// Returns all runners as lists show them.
+    pub fn list(&self) -> Vec<RunnerInfo> {
+        self.read().all().map(Runner::listed).collect()
+    }
+
+    /// Returns one runner with everything that is shown of it.
+    pub fn show(&self, id: &str) -> Result<RunnerInfo, RunnersError> {
+        self.read().get(id).map(Runner::shown)
+    }
+
+    /// Ends leases and forgets old runners until `stop`.
+    pub async fn watch(&self, stop: &CancellationToken) {
+        let mut tick = tokio::time::interval(SWEEP_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut forgot = tokio::time::Instant::now();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            let mut registry = self.read();
+            let mut changes = Changes::default();
+            let now = Moment::now();
+            registry.sweep(now, &mut changes);
+            if forgot.elapsed() >= FORGET_EVERY {
+                forgot = now.mono;
+                registry.forget(now, &mut changes);
+            }
+            // Written as soon as possible; nobody waits for it.
+            self.commit(&registry, changes);
+        }
+    }
+
+    /// Changes the registry, and answers once what must survive is on disk.
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Registry, Moment, &mut Changes) -> Result<T, RunnersError>,
+    ) -> Result<T, RunnersError> {
+        let (answer, ticket) = {
+            let mut registry = self.read();
+            let mut changes = Changes::default();
+            let answer = change(&mut registry, Moment::now(), &mut changes);
+            (answer, self.commit(&registry, changes))
+        };
+        if let Some(ticket) = ticket {
+            self.keeper.until(ticket).await?;
+        }
+        answer
+    }
+
+    /// Hands the rows that changed to the keeper, while the registry is still locked.
+    fn commit(&self, registry: &Registry, changes: Changes) -> Option<Ticket> {
+        let mut ticket = None;
+        let Changes { runners, tasks, gone_tasks, gone_runners, beats, presence, work, lost } =
+            changes;
+        for id in beats {
+            if let Ok(runner) = registry.get(&id) {
+                self.keeper.put_later(Kind::Runner, "", &id, runner);
+            }
+        }
+        for id in runners {
+            if let Ok(runner) = registry.get(&id) {
+                ticket = Some(self.keeper.put(Kind::Runner, "", &id, Some(runner)));
+            }
+        }
+        for (id, task_id) in tasks {
+            if let Ok(task) = registry.task(&id, &task_id) {
+                ticket = Some(self.keeper.put(Kind::Task, &id, &task_id, Some(task)));
+            }
+        }
+        for (id, task_id) in gone_tasks {
+            ticket = Some(self.keeper.put::<Task>(Kind::Task, &id, &task_id, None));
+        }
+        for id in gone_runners {
+            ticket = Some(self.keeper.put::<Runner>(Kind::Runner, "", &id, None));
+        }
+        if presence {
+            self.presence.send_modify(|seen| *seen += 1);
+        }
+        if work {
+            self.work.send_modify(|seen| *seen += 1);
+        }
+        for lost in lost {
+            warn!(runner = %lost.runner, "{} is offline ({})", lost.name, lost.cause);
+            // Without a listener nobody misses it.
+            drop(self.losses.send(lost));
+        }
+        ticket
+    }
+}
+
+/// Returns random text that fits into a path.
+pub(crate) fn token(length: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(length);
+    while text.len() < length {
+        // A random UUID has six bits that are always the same, in bytes 6 and 8.
+        for (at, byte) in Uuid::new_v4().into_bytes().into_iter().enumerate() {
+            if at != 6 && at != 8 && text.len() < length {
+                text.push(char::from(LETTERS[usize::from(byte & 63)]));
+            }
+        }
+    }
+    text
+}

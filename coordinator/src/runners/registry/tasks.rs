@@ -1,0 +1,274 @@
+//! The task lists.
+
+use std::collections::HashSet;
+
+use super::{
+    COMPLETED, Changes, FAILED, Map, Moment, NewRunnerTask, PatchRunnerTask, RUNNING, Registry,
+    Runner, RunnerTask, RunnersError, Task, Value,
+};
+
+/// The member of the metadata that says why a task failed.
+const ERROR: &str = "error";
+
+impl Registry {
+    /// Puts a task on a runner's list, whatever the runner can do and whether it is there.
+    pub fn create_task(
+        &mut self,
+        id: &str,
+        body: NewRunnerTask,
+        new_id: impl FnOnce() -> String,
+        now: Moment,
+        changes: &mut Changes,
+    ) -> Result<RunnerTask, RunnersError> {
+        let (id_bytes, running_tasks) = (self.limits.id_bytes, self.limits.running_tasks);
+        let seq = self.next();
+        let runner = self.get_mut(id)?;
+        let task_id = body.task_id.filter(|id| !id.is_empty()).unwrap_or_else(new_id);
+        if task_id.len() > id_bytes || task_id.chars().any(char::is_control) {
+            return Err(RunnersError::Invalid(format!(
+                "`taskId` must have at most {id_bytes} bytes and no control characters"
+            )));
+        }
+        if runner.tasks.contains_key(&task_id) {
+            return Err(RunnersError::DuplicateTask { task: task_id });
+        }
+        if runner.running >= running_tasks {
+            return Err(RunnersError::TooManyTasks { limit: running_tasks });
+        }
+        let status = body.status.filter(|s| !s.is_empty()).unwrap_or_else(|| RUNNING.to_owned());
+        let wire = RunnerTask {
+            task_id: task_id.clone(),
+            kind: body.kind,
+            status,
+            started_at: now.millis(),
+            completed_at: None,
+            correlation_id: body.correlation_id,
+            metadata: body.metadata,
+        };
+        let task = Task { wire: wire.clone(), seq, delivered: false, lost: None };
+        runner.running += usize::from(task.is_running());
+        runner.tasks.insert(task_id.clone(), task);
+        self.dispatched += 1;
+        changes.tasks.push((id.to_owned(), task_id));
+        changes.work = true;
+        self.forget_old_tasks(id, changes);
+        Ok(wire)
+    }
+
+    /// Returns a runner's tasks; `status`, when not empty, by equality.
+    ///
+    /// A list that shows running tasks has delivered them.
+    pub fn list_tasks(
+        &mut self,
+        id: &str,
+        status: Option<&str>,
+        changes: &mut Changes,
+    ) -> Result<Vec<RunnerTask>, RunnersError> {
+        let runner = self.get_mut(id)?;
+        let status = status.filter(|status| !status.is_empty());
+        let mut listed = Vec::new();
+        for (task_id, task) in &mut runner.tasks {
+            if status.is_some_and(|status| status != task.wire.status) {
+                continue;
+            }
+            if task.is_running() && !task.delivered {
+                task.delivered = true;
+                changes.tasks.push((id.to_owned(), task_id.clone()));
+                changes.work = true;
+            }
+            listed.push(task.wire.clone());
+        }
+        Ok(listed)
+    }
+
+    /// Returns one task.
+    pub fn task(&self, id: &str, task_id: &str) -> Result<&Task, RunnersError> {
+        self.get(id)?.tasks.get(task_id).ok_or(RunnersError::UnknownTask)
+    }
+
+    /// Takes what the runner, or anybody, says of a task.
+    pub fn patch_task(
+        &mut self,
+        id: &str,
+        task_id: &str,
+        body: PatchRunnerTask,
+        now: Moment,
+        changes: &mut Changes,
+    ) -> Result<RunnerTask, RunnersError> {
+        let runner = self.get_mut(id)?;
+        let task = runner.tasks.get_mut(task_id).ok_or(RunnersError::UnknownTask)?;
+        let status = body.status.filter(|status| !status.is_empty());
+        if status.is_none() && body.metadata.is_none() {
+            return Ok(task.wire.clone());
+        }
+        let was_running = task.is_running();
+        let was_lost = task.lost.take().is_some();
+        if was_lost && let Some(metadata) = &mut task.wire.metadata {
+            // That was our word, and the runner knows better.
+            metadata.remove(ERROR);
+        }
+        if let Some(more) = body.metadata {
+            task.wire.metadata.get_or_insert_with(Map::new).extend(more);
+        }
+        task.delivered = true;
+        if let Some(status) = status {
+            if status == COMPLETED || status == FAILED {
+                task.wire.completed_at = Some(now.millis());
+            }
+            task.wire.status = status;
+        }
+        let wire = task.wire.clone();
+        runner.running -= usize::from(was_running);
+        runner.running += usize::from(wire.status == RUNNING);
+        if wire.status == COMPLETED && (was_running || was_lost) {
+            self.ended.completed += 1;
+        }
+        // A lost one was counted when it was lost.
+        if wire.status == FAILED && was_running {
+            self.ended.failed += 1;
+        }
+        changes.tasks.push((id.to_owned(), task_id.to_owned()));
+        changes.work = true;
+        Ok(wire)
+    }
+
+    /// Ends a task in our own name, such as at its time limit; a later word of the runner counts
+    /// in its list all the same.
+    pub fn give_up(
+        &mut self,
+        id: &str,
+        task_id: &str,
+        why: &str,
+        now: Moment,
+        changes: &mut Changes,
+    ) -> Result<(), RunnersError> {
+        let runner = self.get_mut(id)?;
+        let task = runner.tasks.get_mut(task_id).ok_or(RunnersError::UnknownTask)?;
+        if task.is_running() {
+            lose(task, why, now);
+            runner.running -= 1;
+            self.ended.failed += 1;
+            changes.tasks.push((id.to_owned(), task_id.to_owned()));
+            changes.work = true;
+        }
+        Ok(())
+    }
+
+    /// Takes a task off the list that nobody has read: it surely did not start.
+    ///
+    /// Returns whether it is off.
+    pub fn withdraw(&mut self, id: &str, task_id: &str, changes: &mut Changes) -> bool {
+        let Some(runner) = self.runners.get_mut(id) else { return true };
+        let Some(task) = runner.tasks.get(task_id) else { return true };
+        if task.delivered {
+            return false;
+        }
+        runner.running -= usize::from(task.is_running());
+        runner.tasks.shift_remove(task_id);
+        changes.gone_tasks.push((id.to_owned(), task_id.to_owned()));
+        changes.work = true;
+        true
+    }
+
+    /// Takes a runner's own word on its tasks: they replace those of the same id and the others
+    /// that ended; what was put on the list and still runs stays.
+    pub(super) fn replace_tasks(
+        &mut self,
+        id: &str,
+        told: Vec<RunnerTask>,
+        now: Moment,
+        changes: &mut Changes,
+    ) -> Result<(), RunnersError> {
+        let most = self.limits.running_tasks + self.limits.ended_tasks;
+        if told.len() > most {
+            return Err(RunnersError::Invalid(format!("`tasks` may have at most {most} entries")));
+        }
+        let mut next = self.next;
+        let runner = self.get_mut(id)?;
+        let told_ids: HashSet<&str> = told.iter().map(|task| task.task_id.as_str()).collect();
+        let gone: Vec<String> = runner
+            .tasks
+            .iter()
+            .filter(|(task_id, task)| !task.is_running() && !told_ids.contains(task_id.as_str()))
+            .map(|(task_id, _)| task_id.clone())
+            .collect();
+        for task_id in gone {
+            runner.tasks.shift_remove(&task_id);
+            changes.gone_tasks.push((id.to_owned(), task_id));
+        }
+        for mut wire in told {
+            let known = runner.tasks.get_mut(&wire.task_id);
+            if wire.started_at == 0 {
+                wire.started_at = known.as_ref().map_or(now.millis(), |task| task.wire.started_at);
+            }
+            if known.as_ref().is_some_and(|task| task.wire == wire) {
+                continue;
+            }
+            let task_id = wire.task_id.clone();
+            let seq = known.map_or_else(
+                || {
+                    next += 1;
+                    next - 1
+                },
+                |task| task.seq,
+            );
+            let task = Task { wire, seq, delivered: true, lost: None };
+            runner.tasks.insert(task_id.clone(), task);
+            changes.tasks.push((id.to_owned(), task_id));
+            changes.work = true;
+        }
+        runner.running = runner.tasks.values().filter(|task| task.is_running()).count();
+        self.next = next;
+        self.forget_old_tasks(id, changes);
+        Ok(())
+    }
+
+    /// Keeps the list bounded: the oldest that ended go first.
+    fn forget_old_tasks(&mut self, id: &str, changes: &mut Changes) {
+        let most = self.limits.ended_tasks;
+        let Some(runner) = self.runners.get_mut(id) else { return };
+        let ended = runner.tasks.len() - runner.running;
+        // Many at once, since each costs a move of what lies behind it.
+        if ended <= most + most / 10 {
+            return;
+        }
+        let mut to_go = ended - most;
+        runner.tasks.retain(|task_id, task| {
+            let goes = to_go > 0 && !task.is_running();
+            if goes {
+                to_go -= 1;
+                changes.gone_tasks.push((id.to_owned(), task_id.clone()));
+            }
+            !goes
+        });
+    }
+}
+
+/// Writes that a task failed, in our name.
+fn lose(task: &mut Task, why: &str, now: Moment) {
+    FAILED.clone_into(&mut task.wire.status);
+    task.wire.completed_at = Some(now.millis());
+    let metadata = task.wire.metadata.get_or_insert_with(Map::new);
+    metadata.insert(ERROR.to_owned(), Value::String(why.to_owned()));
+    task.lost = Some(why.to_owned());
+}
+
+/// Writes that everything that ran on a lost runner failed; returns what that was.
+pub(super) fn lose_all(
+    runner: &mut Runner,
+    why: &str,
+    now: Moment,
+    changes: &mut Changes,
+) -> Vec<String> {
+    let mut lost = Vec::new();
+    for (task_id, task) in &mut runner.tasks {
+        if task.is_running() {
+            lose(task, why, now);
+            changes.tasks.push((runner.id.clone(), task_id.clone()));
+            lost.push(task_id.clone());
+        }
+    }
+    runner.running = 0;
+    changes.work |= !lost.is_empty();
+    lost
+}

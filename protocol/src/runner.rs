@@ -1,0 +1,451 @@
+//! The runner API: how a runner (a Ratatoskr, or an executor of ours) registers, is given tasks
+//! and reports, and what consumers read.
+//!
+//! Source of the shapes: the protocol of `@theaiinc/yggdrasil` 0.3.8 as measured on a running
+//! copy. Members are in `camelCase`; times are UTC with milliseconds where a member is text, and
+//! milliseconds since 1970 where it is a number.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// Writes a time as every program of JavaScript does: UTC, three decimals, `Z`.
+pub fn iso(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&iso(*time))
+}
+
+/// What a machine has, and how busy it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SystemResources {
+    /// The processors.
+    #[serde(default)]
+    pub cpu: CpuResources,
+    /// The memory.
+    #[serde(default)]
+    pub memory: MemoryResources,
+    /// Seconds since the machine started.
+    #[serde(default)]
+    pub uptime: f64,
+}
+
+/// The processors of a machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CpuResources {
+    /// Load average over one minute.
+    #[serde(default)]
+    pub load1: f64,
+    /// Load average over five minutes.
+    #[serde(default)]
+    pub load5: f64,
+    /// Load average over fifteen minutes.
+    #[serde(default)]
+    pub load15: f64,
+    /// How many logical processors there are.
+    #[serde(default)]
+    pub cpus: u32,
+    /// The busy share since the last sample, over all of them, 0 to 100.
+    #[serde(default)]
+    pub percent: f64,
+}
+
+/// The memory of a machine, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MemoryResources {
+    /// All of it.
+    #[serde(default)]
+    pub total: u64,
+    /// `total` less `free`.
+    #[serde(default)]
+    pub used: u64,
+    /// What is free.
+    #[serde(default)]
+    pub free: u64,
+    /// The used share, 0 to 100.
+    #[serde(default)]
+    pub percent: f64,
+}
+
+/// A kind of realm that a runner can host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RealmTemplate {
+    /// The template's id.
+    pub id: String,
+    /// `ubuntu`, `android`, `browser`, `windows`, or any word.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What can be done in it: `observe`, `mouse`, `keyboard`, …
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+/// One task on a runner's list. Params and results share `metadata`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerTask {
+    /// Unique on its runner.
+    pub task_id: String,
+    /// What the runner is to do; absent when the creator left it out.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `running`, `completed` or `failed`; any other text is kept as it came.
+    #[serde(default = "running")]
+    pub status: String,
+    /// When it was created, in milliseconds since 1970.
+    #[serde(default)]
+    pub started_at: i64,
+    /// When it was last reported as completed or failed, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completed_at: Option<i64>,
+    /// Handed through to whoever reads the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// Params, and later results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The word for a task that is not over.
+pub const RUNNING: &str = "running";
+/// The word for a task that did what it should.
+pub const COMPLETED: &str = "completed";
+/// The word for a task that did not.
+pub const FAILED: &str = "failed";
+
+fn running() -> String {
+    RUNNING.to_owned()
+}
+
+/// Whether a runner is believed to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RunnerStatus {
+    /// Heard from within its lease.
+    Online,
+    /// Its lease ran out, or it said good-bye.
+    Offline,
+}
+
+impl RunnerStatus {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+/// One runner, as `GET /api/runners` lists it and `GET /api/runners/{id}` shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerInfo {
+    /// Its id.
+    pub runner_id: String,
+    /// Its name; several runners may have one.
+    pub name: String,
+    /// Where it says that it listens; `unknown` when it does not say.
+    pub endpoint: String,
+    /// Its version.
+    pub version: String,
+    /// What it says that it can do; an executor of ours lists its task types.
+    pub capabilities: Vec<String>,
+    /// The realms that it can host.
+    pub realm_templates: Vec<RealmTemplate>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// When it was last heard from.
+    #[serde(serialize_with = "write_iso")]
+    pub last_heartbeat: Timestamp,
+    /// Whether it is believed to be there.
+    pub status: RunnerStatus,
+    /// What its machine has; absent when it never said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<SystemResources>,
+    /// Its tasks, oldest first: all that run, and the last ones that ended.
+    pub tasks: Vec<RunnerTask>,
+    /// What it is to do about itself; shown for one runner only, and its key never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_update: Option<PendingUpdate>,
+    /// The last state of an update that it reported; shown for one runner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_status: Option<String>,
+    /// The end of the log of its last update; shown for one runner only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_log: Option<String>,
+}
+
+/// What a runner is to do about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingUpdate {
+    /// The version that it should have; for a new key alone, the one that it has.
+    pub version: String,
+    /// The command that brings it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where it could be had from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_url: Option<String>,
+    /// The key to use from now on: only ever in the answer to this runner's own heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_key: Option<String>,
+    /// Handed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The body of `POST /runners/register`; every member may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegisterRunner {
+    /// The runner's id; absent: a new one is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_id: Option<String>,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it listens; may be empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// Its version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// What it can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capabilities: Option<Vec<String>>,
+    /// The realms that it can host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realm_templates: Option<Vec<RealmTemplate>>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Free members; `protocol: 1` says that it takes `POST /execute` at its endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+    /// What its machine has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<SystemResources>,
+    /// Its tasks; read at the first registration only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<RunnerTask>>,
+    /// How long a heartbeat of this runner is believed, in milliseconds; absent: `LEASE_TTL_MS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_ttl_ms: Option<u64>,
+}
+
+/// The answer of `POST /runners/register`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    /// The runner's id.
+    pub runner_id: String,
+    /// `registered`, or `re-registered` when the id was known.
+    pub status: String,
+}
+
+/// The body of `POST /runners/heartbeat`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_id: Option<String>,
+    /// The runner's clock, in seconds since 1970; not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<f64>,
+    /// `healthy`, `degraded` or `unhealthy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What its machine has now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<SystemResources>,
+    /// Its tasks as it knows them. They replace those of the same id and the others that ended;
+    /// what was put on the list and still runs stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<RunnerTask>>,
+    /// `idle`, `pending`, `applying`, `failed` or `applied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_status: Option<String>,
+    /// The end of the log of its update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_log: Option<String>,
+}
+
+/// The answer of `POST /runners/heartbeat`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatAnswer {
+    /// Always `ok`.
+    pub status: String,
+    /// What the runner is to do about itself; repeated until it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_update: Option<PendingUpdate>,
+}
+
+/// The body of `POST /runners/update`: the runner listens elsewhere now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveRunner {
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_id: Option<String>,
+    /// Not used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_endpoint: Option<String>,
+    /// Where it listens now; empty or absent: where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_endpoint: Option<String>,
+}
+
+/// The body of `POST /runners/offline`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerOffline {
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner_id: Option<String>,
+}
+
+/// An answer that is one word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Word {
+    /// `updated`, `offline`, …
+    pub status: String,
+}
+
+impl Word {
+    /// Makes the answer.
+    pub fn new(word: &str) -> Self {
+        Self { status: word.to_owned() }
+    }
+}
+
+/// The body of `POST /runners/{id}/request-update`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestUpdate {
+    /// The version that the runner should have; required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The command that brings it there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// Where it could be had from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub download_url: Option<String>,
+    /// Handed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The answer of `POST /runners/{id}/request-update`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdateRequested {
+    /// Always `update_requested`.
+    pub status: String,
+    /// The runner.
+    pub runner_id: String,
+    /// What it will be told.
+    pub pending_update: PendingUpdate,
+}
+
+/// The body of `POST /runners/{id}/tasks`; every member may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewRunnerTask {
+    /// Absent: `task-` and eight characters. One that the runner has already is refused (409).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<String>,
+    /// What the runner is to do.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Absent: `running`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Handed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// Its params.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The body of `PATCH /runners/{id}/tasks/{taskId}`; an empty one changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PatchRunnerTask {
+    /// The new status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// Laid over the task's metadata, member by member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Map<String, Value>>,
+}
+
+/// The answer of `GET /runners/{id}/tasks`: oldest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunnerTasks {
+    /// The runner.
+    pub runner_id: String,
+    /// Its tasks.
+    pub tasks: Vec<RunnerTask>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// The answer of `GET /api/runners`, in the order of first registration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RunnerList {
+    /// The runners, without what is only shown for one.
+    pub runners: Vec<RunnerInfo>,
+    /// How many there are.
+    pub count: usize,
+}
+
+/// What a runner says of itself in `metadata` when it is an executor of ours.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutorMetadata {
+    /// [`crate::PROTOCOL`].
+    pub protocol: u32,
+    /// How many tasks it takes at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
+    /// Identifies one life of its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub life: Option<uuid::Uuid>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_three_decimals_always() {
+        let whole: Timestamp = "2026-11-21T00:39:02Z".parse().unwrap();
+        let exact: Timestamp = "2026-11-21T00:39:02.773123Z".parse().unwrap();
+
+        assert_eq!(iso(whole), "2026-11-21T00:39:02.000Z");
+        assert_eq!(iso(exact), "2026-11-21T00:39:02.773Z");
+    }
+
+    #[test]
+    fn a_first_registration_of_a_ratatoskr_is_read() {
+        let body = r#"{"runnerId":"runner-szFk9XMe","name":"peer-runner","endpoint":"",
+            "version":"0.3.8","capabilities":["http","health"],"resources":{"cpu":{"load1":1.74,
+            "load5":3.22,"load15":2.93,"cpus":2,"percent":0},"memory":{"total":25276502016,
+            "used":615378944,"free":24661123072,"percent":2.43},"uptime":2740}}"#;
+
+        let read: RegisterRunner = serde_json::from_str(body).unwrap();
+
+        assert_eq!(read.endpoint.as_deref(), Some(""));
+        assert_eq!(read.resources.unwrap().memory.total, 25_276_502_016);
+    }
+}
