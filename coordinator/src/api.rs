@@ -12,14 +12,21 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use daemon::token::Tokens;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
 
+mod admin;
+mod admission;
 mod attempts;
 mod beads;
 mod error;
+mod gateway;
 mod health;
+mod metrics;
 mod plan;
+mod runners;
+mod sessions;
 
 use error::Problem;
 
@@ -34,7 +41,15 @@ pub struct Keys {
 
 /// Returns the whole API.
 pub fn router(app: Arc<App>, keys: Keys) -> Router {
-    Router::new()
+    let (described, _document) = OpenApiRouter::new()
+        .merge(runners::routes())
+        .merge(admin::routes())
+        .merge(admission::routes())
+        .merge(sessions::routes())
+        .merge(gateway::routes())
+        .merge(metrics::routes())
+        .split_for_parts();
+    described
         .route("/health", get(health::show))
         .route("/poll", post(plan::nudge))
         .route("/api/plan", get(plan::show))

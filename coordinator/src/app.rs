@@ -8,13 +8,17 @@ use daemon::shutdown::Shutdown;
 use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::admission::Admission;
 use crate::beads::{Bead, BeadId, Beads, BeadsError, BeadsSettings};
 use crate::board::Board;
 use crate::fleet::Fleet;
+use crate::gateway::Gateway;
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
 use crate::routing::Routing;
 use crate::runners::Runners;
+use crate::sessions::Sessions;
 
 /// Asks the poll loop to look at one bead.
 #[derive(Debug)]
@@ -31,6 +35,10 @@ pub struct App {
     pub fleet: Fleet,
     /// Everything that registered at the runner API.
     pub runners: Arc<Runners>,
+    pub sessions: Sessions,
+    pub gateway: Gateway,
+    pub admission: Admission,
+    pub metrics: Arc<Metrics>,
     /// Writes runners, sessions and keys into the ledger.
     pub keeper: Arc<Keeper>,
     pub board: Board,

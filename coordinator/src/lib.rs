@@ -5,24 +5,29 @@
 //! - [`order`], [`routing`], [`plan`], [`settle`], [`why`]: pure.
 //! - [`beads`], [`ledger`], [`fleet`]: one door per outside thing.
 //! - [`runners`]: what registered at the runner API; [`keeper`]: how that survives a restart.
+//! - [`sessions`], [`gateway`], [`admission`], [`metrics`]: what else the runner API serves.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
 //! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
 //! - [`api`]: the HTTP routes.
 
+pub mod admission;
 pub mod api;
 pub mod app;
 pub mod beads;
 pub mod board;
 pub mod dispatch;
 pub mod fleet;
+pub mod gateway;
 pub mod keeper;
 pub mod ledger;
+pub mod metrics;
 pub mod order;
 pub mod plan;
 pub mod poll;
 pub mod routing;
 pub mod run;
 pub mod runners;
+pub mod sessions;
 pub mod settings;
 pub mod settle;
 pub mod why;

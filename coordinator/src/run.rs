@@ -15,16 +15,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::admission::Admission;
 use crate::api::{self, Keys};
 use crate::app::App;
 use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
 use crate::fleet::{ExecutorClient, Fleet};
+use crate::gateway::Gateway;
 use crate::keeper::Keeper;
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::poll;
 use crate::routing::{self, ExecutorName, Routing};
 use crate::runners::Runners;
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 
 const NAME: &str = "yggdrasil-coordinator";
@@ -86,6 +89,10 @@ async fn start(
     let app = Arc::new(App {
         fleet,
         runners: Arc::new(runners),
+        sessions: Sessions::default(),
+        gateway: Gateway::default(),
+        admission: Admission::default(),
+        metrics: Arc::default(),
         keeper,
         board,
         routing,

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::execute::{Ending, Outcome};
 use crate::executor::Health;
 
 /// The answer of the coordinator's `GET /health`: always with HTTP status 200.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct CoordinatorHealth {
     /// Whether it takes work.
     pub status: Health,
@@ -35,7 +36,9 @@ pub struct CoordinatorHealth {
 }
 
 /// How many runners are known, and how many of them answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
 pub struct RunnerCounts {
     /// All known runners.
     pub total: u32,
@@ -46,7 +49,7 @@ pub struct RunnerCounts {
 }
 
 /// What the coordinator thinks of one executor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ExecutorView {
     /// `up`, `away`, `draining`, `misconfigured` or `unknown`.
     pub state: String,
@@ -68,7 +71,7 @@ pub struct ExecutorView {
 }
 
 /// Why a bead is where it is: a stable code, a text made from it, and a way out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Reason {
     /// Stable; what a program decides by, such as `executor_away` or `limit_total`.
     pub code: String,
@@ -80,7 +83,7 @@ pub struct Reason {
 }
 
 /// The answer of `GET /api/plan`: what runs, what may start now and where, and why the rest waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct PlanView {
     /// When the plan was made.
     pub timestamp: Timestamp,
@@ -95,7 +98,7 @@ pub struct PlanView {
 }
 
 /// One bead of the plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct PlannedBead {
     /// The bead's id.
     pub bead: String,
@@ -116,7 +119,7 @@ pub struct PlannedBead {
 }
 
 /// The answer of `GET /api/beads/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct BeadView {
     /// The bead's id.
     pub bead: String,
@@ -139,7 +142,7 @@ pub struct BeadView {
 }
 
 /// Where an attempt stands in the coordinator's ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Written down; the bead is not claimed yet.
@@ -177,7 +180,7 @@ impl Stage {
 }
 
 /// One attempt, in short.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct AttemptSummary {
     /// The attempt.
     pub attempt: Uuid,
@@ -217,7 +220,7 @@ pub struct AttemptSummary {
 }
 
 /// The answer of `GET /api/attempts/{id}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct AttemptDetail {
     /// The attempt, in short.
     pub summary: AttemptSummary,
@@ -229,7 +232,7 @@ pub struct AttemptDetail {
 }
 
 /// The body of every error of the coordinator's API.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ApiError {
     /// One line that a person understands.
     pub error: String,

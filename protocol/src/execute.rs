@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// The body of `POST /execute`.
 ///
 /// Unknown members are ignored here; unknown members of `params` are refused by the executor.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ExecuteRequest {
     /// What the caller calls this work: the bead's id, or any text.
     pub task_id: String,
@@ -35,7 +36,7 @@ pub struct ExecuteRequest {
 }
 
 /// How a task ended. There is no default, and nothing but `Completed` is a success.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The task did what it was asked to do.
@@ -65,7 +66,7 @@ impl Ending {
 
 /// The record of how an attempt ended: the answer of a synchronous `POST /execute`, and the
 /// `outcome` of `GET /attempts/{attempt}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Outcome {
     /// The `task_id` of the order.
     pub task_id: String,
@@ -96,7 +97,7 @@ pub struct Outcome {
 }
 
 /// The 202 answer to `Prefer: respond-async`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Started {
     /// The `task_id` of the order.
     pub task_id: String,

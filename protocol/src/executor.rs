@@ -4,12 +4,13 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::execute::{Ending, Outcome};
 
 /// Whether a process takes work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Health {
     /// Everything works.
@@ -21,7 +22,7 @@ pub enum Health {
 }
 
 /// The answer of an executor's `GET /health`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ExecutorHealth {
     /// Whether it takes work.
     pub status: Health,
@@ -37,7 +38,7 @@ pub struct ExecutorHealth {
 }
 
 /// The answer of an executor's `GET /status`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ExecutorStatus {
     /// The executor's name, such as `surtr-executor`.
     pub executor: String,
@@ -60,7 +61,7 @@ pub struct ExecutorStatus {
 }
 
 /// One kind of work that an executor can do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct TaskSpec {
     /// The type name, such as `git-clone`.
     #[serde(rename = "type")]
@@ -84,7 +85,7 @@ pub struct TaskSpec {
 }
 
 /// A task that runs now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct RunningTask {
     /// The `task_id` of the order.
     pub task_id: String,
@@ -100,7 +101,7 @@ pub struct RunningTask {
 }
 
 /// Where an attempt stands on its executor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AttemptStatus {
     /// It runs.
@@ -130,7 +131,7 @@ impl From<Ending> for AttemptStatus {
 }
 
 /// The answer of `GET /attempts/{attempt}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct AttemptView {
     /// The `task_id` of the order.
     pub task_id: String,
@@ -151,7 +152,7 @@ pub struct AttemptView {
 }
 
 /// The answer of `GET /attempts`: newest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct AttemptList {
     /// The attempts, without their outcomes.
     pub attempts: Vec<AttemptView>,

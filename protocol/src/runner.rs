@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// Writes a time as every program of JavaScript does: UTC, three decimals, `Z`.
 pub fn iso(time: Timestamp) -> String {
@@ -22,7 +23,7 @@ fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S:
 }
 
 /// What a machine has, and how busy it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct SystemResources {
     /// The processors.
     #[serde(default)]
@@ -36,7 +37,7 @@ pub struct SystemResources {
 }
 
 /// The processors of a machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct CpuResources {
     /// Load average over one minute.
     #[serde(default)]
@@ -56,7 +57,7 @@ pub struct CpuResources {
 }
 
 /// The memory of a machine, in bytes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct MemoryResources {
     /// All of it.
     #[serde(default)]
@@ -73,7 +74,7 @@ pub struct MemoryResources {
 }
 
 /// A kind of realm that a runner can host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct RealmTemplate {
     /// The template's id.
     pub id: String,
@@ -86,7 +87,7 @@ pub struct RealmTemplate {
 }
 
 /// One task on a runner's list. Params and results share `metadata`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunnerTask {
     /// Unique on its runner.
@@ -123,7 +124,7 @@ fn running() -> String {
 }
 
 /// Whether a runner is believed to be there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunnerStatus {
     /// Heard from within its lease.
@@ -143,7 +144,7 @@ impl RunnerStatus {
 }
 
 /// One runner, as `GET /api/runners` lists it and `GET /api/runners/{id}` shows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunnerInfo {
     /// Its id.
@@ -182,7 +183,7 @@ pub struct RunnerInfo {
 }
 
 /// What a runner is to do about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PendingUpdate {
     /// The version that it should have; for a new key alone, the one that it has.
@@ -202,7 +203,7 @@ pub struct PendingUpdate {
 }
 
 /// The body of `POST /runners/register`; every member may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegisterRunner {
     /// The runner's id; absent: a new one is made.
@@ -241,7 +242,7 @@ pub struct RegisterRunner {
 }
 
 /// The answer of `POST /runners/register`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Registered {
     /// The runner's id.
@@ -251,7 +252,7 @@ pub struct Registered {
 }
 
 /// The body of `POST /runners/heartbeat`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Heartbeat {
     /// Whose it is.
@@ -279,7 +280,7 @@ pub struct Heartbeat {
 }
 
 /// The answer of `POST /runners/heartbeat`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HeartbeatAnswer {
     /// Always `ok`.
@@ -290,7 +291,7 @@ pub struct HeartbeatAnswer {
 }
 
 /// The body of `POST /runners/update`: the runner listens elsewhere now.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MoveRunner {
     /// Whose it is.
@@ -305,7 +306,7 @@ pub struct MoveRunner {
 }
 
 /// The body of `POST /runners/offline`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunnerOffline {
     /// Whose it is.
@@ -314,7 +315,7 @@ pub struct RunnerOffline {
 }
 
 /// An answer that is one word.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct Word {
     /// `updated`, `offline`, …
     pub status: String,
@@ -328,7 +329,7 @@ impl Word {
 }
 
 /// The body of `POST /runners/{id}/request-update`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RequestUpdate {
     /// The version that the runner should have; required.
@@ -346,7 +347,7 @@ pub struct RequestUpdate {
 }
 
 /// The answer of `POST /runners/{id}/request-update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateRequested {
     /// Always `update_requested`.
@@ -358,7 +359,7 @@ pub struct UpdateRequested {
 }
 
 /// The body of `POST /runners/{id}/tasks`; every member may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewRunnerTask {
     /// Absent: `task-` and eight characters. One that the runner has already is refused (409).
@@ -379,7 +380,7 @@ pub struct NewRunnerTask {
 }
 
 /// The body of `PATCH /runners/{id}/tasks/{taskId}`; an empty one changes nothing.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct PatchRunnerTask {
     /// The new status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -390,7 +391,7 @@ pub struct PatchRunnerTask {
 }
 
 /// The answer of `GET /runners/{id}/tasks`: oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunnerTasks {
     /// The runner.
@@ -402,7 +403,7 @@ pub struct RunnerTasks {
 }
 
 /// The answer of `GET /api/runners`, in the order of first registration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct RunnerList {
     /// The runners, without what is only shown for one.
     pub runners: Vec<RunnerInfo>,
@@ -411,7 +412,7 @@ pub struct RunnerList {
 }
 
 /// What a runner says of itself in `metadata` when it is an executor of ours.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct ExecutorMetadata {
     /// [`crate::PROTOCOL`].
     pub protocol: u32,

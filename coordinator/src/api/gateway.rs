@@ -1,0 +1,11 @@
+//! `/agent/{id}/…`: requests handed through to an agent.
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::app::App;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+}

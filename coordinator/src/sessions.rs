@@ -1,0 +1,5 @@
+//! Sessions and the realms that they run in.
+
+/// Every session and realm.
+#[derive(Debug, Default)]
+pub struct Sessions {}
