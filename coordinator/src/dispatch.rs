@@ -16,8 +16,8 @@ use crate::beads::{BeadId, Beads, Claim};
 use crate::board::Source;
 use crate::ledger::{Attempt, LedgerError, NewAttempt, Stage, Step};
 use crate::order::Order;
-use crate::plan::BrokenOrder;
-use crate::routing::ExecutorName;
+use crate::plan::{self, BrokenOrder};
+use crate::routing::{Destination, ExecutorName};
 use crate::settle::{Class, End, TaskFacts};
 
 mod claim;
@@ -330,9 +330,8 @@ fn new_attempt(app: &App, id: Uuid, work: &Work) -> NewAttempt {
 
 fn facts(app: &App, order: &Order, executor: Option<&ExecutorName>) -> TaskFacts {
     let states = app.fleet.states();
-    let said = executor
-        .and_then(|name| states.get(name))
-        .and_then(|state| state.tasks.get(&order.task_type));
+    let said =
+        executor.and_then(|name| states.get(name)).and_then(|state| state.task(&order.task_type));
     let limit = order.timeout.or(said.and_then(|task| task.limit)).unwrap_or(app.task_timeout);
     TaskFacts {
         idempotent: said.is_some_and(|task| task.idempotent)
@@ -342,15 +341,25 @@ fn facts(app: &App, order: &Order, executor: Option<&ExecutorName>) -> TaskFacts
     }
 }
 
+/// Returns the executors and runners that could do it now or later.
 fn candidates(app: &App, attempt: &Attempt) -> Vec<ExecutorName> {
-    let mut names = app.routing.route(&attempt.task_type).unwrap_or_default().to_vec();
-    if let Some(own) = &attempt.executor
-        && !names.contains(own)
-    {
-        // The order named it, against the routes.
-        names = vec![own.clone()];
+    let states = app.fleet.states();
+    let on_route = plan::on_route(&app.routing, &states, &attempt.task_type);
+    let names: Vec<ExecutorName> = on_route.into_iter().cloned().collect();
+    match &attempt.executor {
+        // The order named it, against the routes; or it has been forgotten.
+        Some(own) if !names.contains(own) && !leads_to_runners(app, attempt) => vec![own.clone()],
+        _ => names,
     }
-    names
+}
+
+/// Whether the route says what a runner must be: then others may come in the place of one.
+fn leads_to_runners(app: &App, attempt: &Attempt) -> bool {
+    app.routing
+        .route(&attempt.task_type)
+        .unwrap_or_default()
+        .iter()
+        .any(|destination| matches!(destination, Destination::Runner(_)))
 }
 
 fn missing(what: &str) -> Stop {

@@ -1,7 +1,8 @@
-//! The executors: who answers, what each can do, and since when.
+//! The executors and runners: who answers, what each can do, and since when.
 //!
-//! One probe loop per executor keeps its state; everybody else reads a copy, or waits for a
-//! change.
+//! An executor that routing.yaml names, or that registered as one of ours, is probed by a loop of
+//! its own. A runner with a task list is believed for as long as its lease. Everybody else reads a
+//! copy of the states, or waits for a change.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -10,14 +11,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use protocol::executor::{ExecutorStatus, Health};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use crate::routing::{ExecutorName, Routing};
 
 mod client;
+mod door;
+mod list;
+mod registered;
+mod state;
 
 pub use client::{ClientError, ExecutorClient, Log, Offer};
+pub use door::Door;
+pub use list::TaskList;
+pub use registered::Registered;
+pub use state::{Condition, ExecutorState, Refused, RunnerFacts, TaskFacts};
 
 /// Between two looks at an executor.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
@@ -27,103 +36,10 @@ const STATUS_EVERY: Duration = Duration::from_secs(20);
 /// How long an executor that is set up wrongly is left alone.
 const REFUSED_FOR: Duration = Duration::from_mins(1);
 
-/// Whether an executor takes work.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// It has not been asked yet.
-    Unknown,
-    Up,
-    /// It answers, and is stopping.
-    Draining,
-    /// It does not answer.
-    Away {
-        error: String,
-    },
-    /// It answers, and something is set up wrongly.
-    Misconfigured {
-        error: String,
-    },
-}
-
-impl Condition {
-    /// Returns the word used on the wire.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Draining => "draining",
-            Self::Away { .. } => "away",
-            Self::Misconfigured { .. } => "misconfigured",
-        }
-    }
-
-    /// Returns what is wrong, when something is.
-    pub fn error(&self) -> Option<&str> {
-        match self {
-            Self::Unknown | Self::Up | Self::Draining => None,
-            Self::Away { error } | Self::Misconfigured { error } => Some(error),
-        }
-    }
-}
-
-/// What an executor said of one of its task types.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskFacts {
-    pub limit: Option<Duration>,
-    pub idempotent: bool,
-    pub retryable: bool,
-    /// Whether it can be done there now: no tool missing, not forbidden.
-    pub able: bool,
-}
-
-/// What is known of one executor.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ExecutorState {
-    pub condition: Condition,
-    /// Since when it is in this condition.
-    pub since: Timestamp,
-    /// Its task types; empty until it was asked.
-    pub tasks: BTreeMap<String, TaskFacts>,
-    /// How many tasks it takes at a time, by its own word.
-    pub capacity: Option<u32>,
-    /// One life of its process.
-    pub life: Option<Uuid>,
-    pub version: Option<String>,
-    /// It said that it was full; not before this moment.
-    pub busy_until: Option<Timestamp>,
-    /// It refused an offer because something is set up wrongly.
-    pub refused: Option<Refused>,
-}
-
-/// An offer that showed a mistake in the set-up; what its probes say does not mend that.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refused {
-    pub error: String,
-    /// In this life of the executor.
-    pub life: Option<Uuid>,
-    /// One more try after this moment.
-    pub until: Timestamp,
-}
-
-impl ExecutorState {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            condition: Condition::Unknown,
-            since: now,
-            tasks: BTreeMap::new(),
-            capacity: None,
-            life: None,
-            version: None,
-            busy_until: None,
-            refused: None,
-        }
-    }
-}
-
-/// Every executor of routing.yaml, by name.
+/// Every executor and runner, by name.
 #[derive(Debug)]
 pub struct Fleet {
-    members: BTreeMap<ExecutorName, Member>,
+    members: Mutex<BTreeMap<ExecutorName, Arc<Member>>>,
     states: Mutex<Arc<BTreeMap<ExecutorName, ExecutorState>>>,
     /// Woken at each change of a state.
     pub changed: Arc<Notify>,
@@ -131,8 +47,10 @@ pub struct Fleet {
 
 #[derive(Debug)]
 struct Member {
-    client: ExecutorClient,
+    door: Door,
     look_now: Notify,
+    /// Ends the loop that keeps its state.
+    stop: CancellationToken,
 }
 
 impl Fleet {
@@ -147,9 +65,9 @@ impl Fleet {
             routing.executors.keys().map(|name| (name.clone(), ExecutorState::new(now))).collect();
         let members = clients
             .into_iter()
-            .map(|(name, client)| (name, Member { client, look_now: Notify::new() }))
+            .map(|(name, client)| (name, Arc::new(Member::new(Door::Execute(client)))))
             .collect();
-        Self { members, states: Mutex::new(Arc::new(states)), changed }
+        Self { members: Mutex::new(members), states: Mutex::new(Arc::new(states)), changed }
     }
 
     /// Returns what is known now.
@@ -157,19 +75,19 @@ impl Fleet {
         Arc::clone(&self.lock())
     }
 
-    /// Returns the client of an executor; none when it is not in routing.yaml any more.
-    pub fn client(&self, name: &ExecutorName) -> Option<&ExecutorClient> {
-        self.members.get(name).map(|member| &member.client)
+    /// Returns the way to an executor; none when nobody knows it any more.
+    pub fn door(&self, name: &ExecutorName) -> Option<Door> {
+        self.members().get(name).map(|member| member.door.clone())
     }
 
     /// Returns the names of all members.
-    pub fn names(&self) -> impl Iterator<Item = &ExecutorName> {
-        self.members.keys()
+    pub fn names(&self) -> Vec<ExecutorName> {
+        self.members().keys().cloned().collect()
     }
 
-    /// Has an executor looked at now, because it behaved oddly.
+    /// Has an executor looked at now, because it behaved oddly or has just registered.
     pub fn suspect(&self, name: &ExecutorName) {
-        if let Some(member) = self.members.get(name) {
+        if let Some(member) = self.members().get(name) {
             member.look_now.notify_one();
         }
     }
@@ -199,17 +117,19 @@ impl Fleet {
     }
 
     /// Keeps the state of one executor until `stop`.
-    pub async fn watch(&self, name: &ExecutorName, stop: tokio_util::sync::CancellationToken) {
-        let Some(member) = self.members.get(name) else { return };
+    pub async fn watch(&self, name: &ExecutorName, stop: CancellationToken) {
+        let Some(member) = self.members().get(name).cloned() else { return };
+        let Door::Execute(client) = &member.door else { return };
         let mut asked: Option<tokio::time::Instant> = None;
         loop {
-            let seen = look(&member.client, &mut asked, self.is_up(name)).await;
+            let seen = look(client, &mut asked, self.is_up(name)).await;
             self.update(name, |state| {
                 apply(state, seen);
                 remember_refusal(state, Timestamp::now());
             });
             tokio::select! {
                 () = stop.cancelled() => return,
+                () = member.stop.cancelled() => return,
                 () = member.look_now.notified() => asked = None,
                 () = tokio::time::sleep(PROBE_EVERY) => {}
             }
@@ -239,9 +159,20 @@ impl Fleet {
         self.changed.notify_one();
     }
 
+    fn members(&self) -> std::sync::MutexGuard<'_, BTreeMap<ExecutorName, Arc<Member>>> {
+        // Held for a copy only, never across an await.
+        self.members.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Arc<BTreeMap<ExecutorName, ExecutorState>>> {
         // Held for a copy only, never across an await.
         self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Member {
+    fn new(door: Door) -> Self {
+        Self { door, look_now: Notify::new(), stop: CancellationToken::new() }
     }
 }
 
@@ -280,9 +211,10 @@ async fn look(client: &ExecutorClient, asked: &mut Option<tokio::time::Instant>,
 
 fn condition_of(error: &ClientError) -> Condition {
     match error {
-        ClientError::Unreachable { .. } | ClientError::Cut { .. } => {
-            Condition::Away { error: error.line() }
-        }
+        ClientError::Unreachable { .. }
+        | ClientError::Cut { .. }
+        | ClientError::NotTaken { .. }
+        | ClientError::Silent { .. } => Condition::Away { error: error.line() },
         ClientError::Refused { .. } | ClientError::NotProtocol { .. } => {
             Condition::Misconfigured { error: error.line() }
         }
@@ -309,7 +241,7 @@ fn apply(state: &mut ExecutorState, seen: Seen) {
             state.capacity = Some(status.capacity);
             state.life = Some(status.life);
             state.version = Some(status.version);
-            state.tasks = status
+            let tasks = status
                 .tasks
                 .into_iter()
                 .map(|task| {
@@ -324,6 +256,9 @@ fn apply(state: &mut ExecutorState, seen: Seen) {
                     (task.task_type, facts)
                 })
                 .collect();
+            if *state.tasks != tasks {
+                state.tasks = Arc::new(tasks);
+            }
         }
     }
 }
@@ -352,6 +287,8 @@ fn announce(name: &ExecutorName, condition: &Condition) {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]

@@ -16,11 +16,13 @@ use crate::routing::{ExecutorName, HostName, Routing};
 
 mod candidates;
 mod reason;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
 use candidates::Candidates;
 pub use reason::{Names, Reason, Wait};
+pub use resolve::{called, on_route, resolve};
 
 /// One bead of the last listing that has a task type.
 #[derive(Debug, Clone)]
@@ -159,6 +161,8 @@ struct Planner<'a> {
     /// Hosts on which an exclusive task runs.
     exclusive_hosts: std::collections::HashSet<&'a HostName>,
     candidates: HashMap<(&'a str, Option<&'a str>), Result<Candidates<'a>, Decision>>,
+    /// Why no executor has room any more, by task type and named executor.
+    full: HashMap<(&'a str, Option<&'a str>), Wait>,
 }
 
 impl<'a> Planner<'a> {
@@ -176,6 +180,7 @@ impl<'a> Planner<'a> {
             per_host: HashMap::new(),
             exclusive_hosts: std::collections::HashSet::new(),
             candidates: HashMap::new(),
+            full: HashMap::new(),
         };
         for active in snapshot.active {
             let Some(executor) = &active.executor else { continue };
@@ -194,12 +199,21 @@ impl<'a> Planner<'a> {
                 *self.per_label.entry(label.as_str()).or_default() += 1;
             }
         }
-        if let Some(entry) = routing.executors.get(executor) {
-            *self.per_host.entry(&entry.host).or_default() += 1;
+        if let Some((host, _)) = self.place(executor) {
+            *self.per_host.entry(host).or_default() += 1;
             if routing.limits.exclusive.contains(task_type) {
-                self.exclusive_hosts.insert(&entry.host);
+                self.exclusive_hosts.insert(host);
             }
         }
+    }
+
+    /// Returns the machine that an executor is on, and how much it takes at a time by routing.yaml.
+    fn place(&self, executor: &ExecutorName) -> Option<(&'a HostName, Option<u32>)> {
+        if let Some(entry) = self.snapshot.routing.executors.get(executor) {
+            return Some((&entry.host, entry.limit));
+        }
+        let runner = self.snapshot.fleet.get(executor)?.runner.as_ref()?;
+        Some((&runner.host, None))
     }
 
     fn decide(&mut self, listed: &'a Listed) -> Decision {
@@ -225,11 +239,19 @@ impl<'a> Planner<'a> {
             Ok(candidates) => candidates,
             Err(decision) => return decision,
         };
+        if candidates.all.is_empty() {
+            return Decision::Wait(self.nobody(order));
+        }
         if candidates.up.is_empty() {
             return self.away(listed, &candidates);
         }
         if let Some(wait) = self.no_room_for(order) {
             return Decision::Wait(wait);
+        }
+        // Room only gets less while a plan is made: what found none finds none again.
+        let key = (order.task_type.as_str(), order.executor.as_deref());
+        if let Some(wait) = self.full.get(&key) {
+            return Decision::Wait(*wait);
         }
         match self.choose(order, &candidates) {
             Ok(executor) => {
@@ -237,7 +259,10 @@ impl<'a> Planner<'a> {
                 self.take_room(executor, &order.task_type, &order.labels);
                 Decision::Start { executor: executor.clone() }
             }
-            Err(wait) => Decision::Wait(wait),
+            Err(wait) => {
+                self.full.insert(key, wait);
+                Decision::Wait(wait)
+            }
         }
     }
 
@@ -250,6 +275,13 @@ impl<'a> Planner<'a> {
         let found = self.find(order);
         self.candidates.insert(key, found.clone());
         found
+    }
+
+    /// Nothing that has registered is what the route asks for.
+    fn nobody(&mut self, order: &Order) -> Wait {
+        let wanted = self.snapshot.routing.route(&order.task_type).unwrap_or_default();
+        let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+        Wait::NoRunner { wanted: self.names.text(&wanted.join(", or ")) }
     }
 
     fn away(&mut self, listed: &Listed, candidates: &Candidates<'a>) -> Decision {
@@ -321,27 +353,26 @@ impl<'a> Planner<'a> {
     /// Returns how loaded an executor is, in thousandths, or why it has no room.
     fn room(&mut self, order: &Order, name: &'a ExecutorName) -> Result<u64, Wait> {
         let routing = self.snapshot.routing;
-        let executor = self.names.executor(name);
         let state = &self.snapshot.fleet[name];
         if let Some(until) = state.busy_until.filter(|until| *until > self.snapshot.now) {
             self.wake(until);
-            return Err(Wait::ExecutorBusy { executor });
+            return Err(Wait::ExecutorBusy { executor: self.names.executor(name) });
         }
-        let Some(entry) = routing.executors.get(name) else { return Err(Wait::NoExecutor) };
-        let limit = entry.limit.or(state.capacity).unwrap_or(1);
+        let Some((host, limit)) = self.place(name) else { return Err(Wait::NoExecutor) };
+        let limit = limit.or(state.capacity).unwrap_or(1);
         let taken = self.per_executor.get(name).copied().unwrap_or(0);
         if taken >= limit {
-            return Err(Wait::LimitExecutor { executor, limit });
+            return Err(Wait::LimitExecutor { executor: self.names.executor(name), limit });
         }
-        let on_host = self.per_host.get(&entry.host).copied().unwrap_or(0);
-        if let Some(limit) = routing.hosts.get(&entry.host).and_then(|host| host.limit)
+        let on_host = self.per_host.get(host).copied().unwrap_or(0);
+        if let Some(limit) = routing.hosts.get(host).and_then(|host| host.limit)
             && on_host >= limit
         {
-            return Err(Wait::LimitHost { host: self.names.text(entry.host.as_str()), limit });
+            return Err(Wait::LimitHost { host: self.names.text(host.as_str()), limit });
         }
         let wants_alone = routing.limits.exclusive.contains(&order.task_type);
-        if self.exclusive_hosts.contains(&entry.host) || (wants_alone && on_host > 0) {
-            return Err(Wait::Exclusive { host: self.names.text(entry.host.as_str()) });
+        if self.exclusive_hosts.contains(host) || (wants_alone && on_host > 0) {
+            return Err(Wait::Exclusive { host: self.names.text(host.as_str()) });
         }
         Ok(u64::from(taken) * 1000 / u64::from(limit.max(1)))
     }

@@ -268,7 +268,7 @@ fn reopen_what_may(app: &Arc<App>, when: &mut When) {
     let is_up =
         |name: &ExecutorName| fleet.get(name).is_some_and(|state| state.condition == Condition::Up);
     let can = |name: &ExecutorName, task_type: &str| {
-        is_up(name) && fleet.get(name).is_some_and(|state| state.tasks.contains_key(task_type))
+        is_up(name) && fleet.get(name).is_some_and(|state| state.task(task_type).is_some())
     };
     for held in app.board.held() {
         if held.hold.not_before > now {
@@ -277,7 +277,16 @@ fn reopen_what_may(app: &Arc<App>, when: &mut When) {
         }
         // With all of them up and none that can, the plan says what is wrong.
         let names = &held.hold.executors;
-        let may = names.iter().any(|name| can(name, &held.task_type)) || names.iter().all(is_up);
+        // A runner may have come in the place of one that is gone for good.
+        let replaced = || {
+            !names.iter().any(|name| app.routing.executors.contains_key(name))
+                && plan::on_route(&app.routing, &fleet, &held.task_type)
+                    .into_iter()
+                    .any(|name| can(name, &held.task_type))
+        };
+        let may = names.iter().any(|name| can(name, &held.task_type))
+            || names.iter().all(is_up)
+            || replaced();
         if !may {
             continue;
         }

@@ -40,7 +40,7 @@ pub struct Routing {
     /// The executors by the name that the file gives them.
     pub executors: BTreeMap<ExecutorName, ExecutorEntry>,
     /// Takes what no route takes.
-    pub default: Option<ExecutorName>,
+    pub default: Option<Destination>,
     /// How much may run at once.
     pub limits: Limits,
     /// How often, and how soon, a failed order is tried again.
@@ -53,9 +53,9 @@ pub struct Routing {
 }
 
 impl Routing {
-    /// Returns the executors that may do this task type: those of the exact route, else of the
-    /// longest prefix, else the default.
-    pub fn route(&self, task_type: &str) -> Option<&[ExecutorName]> {
+    /// Returns where this task type may go: by the exact route, else by the longest prefix, else
+    /// the default.
+    pub fn route(&self, task_type: &str) -> Option<&[Destination]> {
         self.routes.find(task_type).or_else(|| self.default.as_ref().map(slice::from_ref))
     }
 
@@ -84,21 +84,60 @@ impl Routing {
 
 #[derive(Debug, Clone, Default)]
 struct Routes {
-    exact: BTreeMap<String, Vec<ExecutorName>>,
+    exact: BTreeMap<String, Vec<Destination>>,
     /// By what stands before the `*`.
-    prefixes: BTreeMap<String, Vec<ExecutorName>>,
+    prefixes: BTreeMap<String, Vec<Destination>>,
 }
 
 impl Routes {
-    fn find(&self, task_type: &str) -> Option<&[ExecutorName]> {
-        if let Some(executors) = self.exact.get(task_type) {
-            return Some(executors);
+    fn find(&self, task_type: &str) -> Option<&[Destination]> {
+        if let Some(destinations) = self.exact.get(task_type) {
+            return Some(destinations);
         }
         self.prefixes
             .iter()
             .filter(|(prefix, _)| task_type.starts_with(prefix.as_str()))
             .max_by_key(|(prefix, _)| prefix.len())
-            .map(|(_, executors)| executors.as_slice())
+            .map(|(_, destinations)| destinations.as_slice())
+    }
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// The executor of this name.
+    Executor(ExecutorName),
+    /// Whatever has registered and fits.
+    Runner(Wanted),
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executor(name) => f.pad(name.as_str()),
+            Self::Runner(wanted) => wanted.fmt(f),
+        }
+    }
+}
+
+/// What a runner must be for a route to lead to it; all that is given must fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// It registered under this name or id.
+    pub name: Option<String>,
+    /// It says that it can do this.
+    pub capability: Option<String>,
+    /// It carries these labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.iter().map(|name| format!("called `{name}`"));
+        let capability = self.capability.iter().map(|word| format!("with capability `{word}`"));
+        let labels = self.labels.iter().map(|(key, value)| format!("with label `{key}: {value}`"));
+        let all: Vec<String> = name.chain(capability).chain(labels).collect();
+        write!(f, "a runner {}", all.join(" and "))
     }
 }
 

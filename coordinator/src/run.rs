@@ -20,7 +20,7 @@ use crate::api::{self, Keys};
 use crate::app::App;
 use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
-use crate::fleet::{ExecutorClient, Fleet};
+use crate::fleet::{ExecutorClient, Fleet, Registered};
 use crate::gateway::Gateway;
 use crate::keeper::Keeper;
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
@@ -33,6 +33,10 @@ use crate::settings::Settings;
 const NAME: &str = "yggdrasil-coordinator";
 const LOG_FILE: &str = "/var/log/yggdrasil-coordinator.log";
 const LEDGER_FILE: &str = "ledger.sqlite";
+/// How long registrations gather before the fleet takes them over.
+const TOGETHER: Duration = Duration::from_millis(50);
+/// How many tasks a runner gets at a time that does not say how many it takes.
+const TASKS_OF_A_RUNNER: u32 = 80;
 /// A Beads command that takes longer is taken for hung.
 const BEADS_LIMIT: Duration = Duration::from_secs(30);
 
@@ -41,7 +45,11 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
     // A second installation in one process (tests) is no harm.
     drop(rustls::crypto::ring::default_provider().install_default());
     let routing = read_routing(&settings.routing)?;
-    let clients = clients(&routing)?;
+    let http = ExecutorClient::http()
+        .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
+    let clients = clients(&routing, &http)?;
+    let token = settings.executor_token_file.as_deref().map(bearer).transpose()?;
+    let registered = Registered::new(http, token, TASKS_OF_A_RUNNER);
     let keys = keys(&settings);
     let address = settings.common.address(!keys.api.is_empty())?;
     let state_path = settings.common.state_path("coordinator")?;
@@ -58,7 +66,7 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
         shutdown.listen()?;
         let (app, asks) =
             start(settings, routing, clients, shutdown.clone(), state_dir.path()).await?;
-        live(app, asks, listener, keys, drain).await;
+        live(app, asks, listener, keys, registered, drain).await;
         Ok(())
     });
     // Whatever still blocks a thread has had the whole drain time.
@@ -123,6 +131,7 @@ async fn live(
     asks: mpsc::Receiver<crate::app::Ask>,
     listener: tokio::net::TcpListener,
     keys: Keys,
+    registered: Registered,
     drain: Duration,
 ) {
     let shutdown = app.shutdown.clone();
@@ -138,14 +147,12 @@ async fn live(
         stop_serving.clone(),
         Duration::from_secs(1),
     ));
-    let names: Vec<_> = app.fleet.names().cloned().collect();
-    for name in names {
-        let watched = Arc::clone(&app);
-        let stop = shutdown.draining.clone();
-        shutdown.spawn(async move { watched.fleet.watch(&name, stop).await });
+    for name in app.fleet.names() {
+        watch(&app, name);
     }
     let keeping = TaskTracker::new();
     keeping.spawn(keep(Arc::clone(&app), stop_serving.clone()));
+    shutdown.spawn(follow_registrations(Arc::clone(&app), registered));
     let watched = Arc::clone(&app);
     shutdown.spawn(async move { watched.runners.watch(&watched.shutdown.draining).await });
     poll::resume_all(&app).await;
@@ -172,6 +179,34 @@ async fn live(
     keeping.wait().await;
     app.keeper.flush(&*app.ledger).await;
     app.ledger.close().await;
+}
+
+/// Keeps the state of one executor.
+fn watch(app: &Arc<App>, name: ExecutorName) {
+    let watched = Arc::clone(app);
+    let stop = app.shutdown.draining.clone();
+    app.shutdown.spawn(async move { watched.fleet.watch(&name, stop).await });
+}
+
+/// Takes everything that registers into the fleet.
+async fn follow_registrations(app: Arc<App>, registered: Registered) {
+    let stop = &app.shutdown.draining;
+    let mut presence = app.runners.presence();
+    loop {
+        presence.mark_unchanged();
+        for name in registered.sync(&app.fleet, &app.routing, &app.runners, stop) {
+            watch(&app, name);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = presence.changed() => {}
+        }
+        // A thousand that come at once are taken over together.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(TOGETHER) => {}
+        }
+    }
 }
 
 /// Writes runners and sessions into the ledger until nobody is answered any more.
@@ -219,26 +254,25 @@ fn read_routing(path: &Path) -> Result<Routing, Exit> {
     })
 }
 
-fn clients(routing: &Routing) -> Result<BTreeMap<ExecutorName, ExecutorClient>, Exit> {
-    let http = ExecutorClient::http()
-        .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
+fn clients(
+    routing: &Routing,
+    http: &reqwest::Client,
+) -> Result<BTreeMap<ExecutorName, ExecutorClient>, Exit> {
     let mut clients = BTreeMap::new();
     for (name, entry) in &routing.executors {
-        let token = match &entry.token_file {
-            Some(file) => {
-                let token = daemon::token::read_secret(file)?;
-                let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {token}"))
-                    .map_err(|_| {
-                    Exit::config(format!("the token in `{}` is not text", file.display()))
-                })?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-            None => None,
-        };
+        let token = entry.token_file.as_deref().map(bearer).transpose()?;
         clients.insert(name.clone(), ExecutorClient::new(http.clone(), entry.url.clone(), token));
     }
     Ok(clients)
+}
+
+/// Reads a token file into what a request carries.
+fn bearer(file: &Path) -> Result<reqwest::header::HeaderValue, Exit> {
+    let token = daemon::token::read_secret(file)?;
+    let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {token}"))
+        .map_err(|_| Exit::config(format!("the token in `{}` is not text", file.display())))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn keys(settings: &Settings) -> Keys {

@@ -67,6 +67,11 @@ pub struct Settings {
     #[arg(long, env = "ADMIN_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub admin_api_key: Option<String>,
 
+    /// The file with the token for executors that register by themselves and that routing.yaml
+    /// does not name.
+    #[arg(long, env = "EXECUTOR_TOKEN_FILE", value_name = "FILE")]
+    pub executor_token_file: Option<PathBuf>,
+
     /// How many milliseconds a runner's heartbeat is believed, unless its registration says
     /// otherwise.
     #[arg(long, env = "LEASE_TTL_MS", default_value_t = 60_000, value_name = "MS",

@@ -50,10 +50,10 @@ pub(super) async fn log(
         return Err(Problem::not_found(format!("attempt {id} was never offered to an executor"))
             .hinted(format!("`ygg why {}` says what became of it", attempt.bead)));
     };
-    let Some(client) = app.fleet.client(name) else {
+    let Some(door) = app.fleet.door(name) else {
         return Err(Problem::not_found(format!("{name} is not in routing.yaml any more")));
     };
-    let log = client.log(attempt.id, query.offset, query.follow).await.map_err(|error| {
+    let log = door.log(attempt.id, query.offset, query.follow).await.map_err(|error| {
         let line = error.line();
         match error {
             ClientError::Refused { refusal, .. } => Problem::new(
@@ -62,6 +62,8 @@ pub(super) async fn log(
             ),
             ClientError::Unreachable { .. }
             | ClientError::Cut { .. }
+            | ClientError::NotTaken { .. }
+            | ClientError::Silent { .. }
             | ClientError::NotProtocol { .. } => Problem::new(StatusCode::BAD_GATEWAY, line)
                 .hinted(format!("the log is on {name}; ask again when it is back")),
         }

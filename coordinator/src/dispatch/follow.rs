@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use protocol::execute::Outcome;
 use protocol::refusal::RefusalCode;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{Line, Stop, grace_is_over, missing};
 use crate::beads::Adoption;
-use crate::fleet::ClientError;
+use crate::fleet::{ClientError, Door};
 use crate::settle::End;
 
+/// How long an executor may hold back the answer about a running attempt.
+const LONG_POLL: Duration = Duration::from_secs(25);
 const AGAIN: Duration = Duration::from_secs(1);
 /// A lease of bd 1.3 lasts for five minutes.
 const RENEW_EVERY: Duration = Duration::from_secs(90);
@@ -23,8 +26,8 @@ impl Line {
     pub(super) async fn follow(&mut self) -> Result<End, Stop> {
         let name = self.attempt.executor.clone().ok_or_else(|| missing("executor"))?;
         let app = std::sync::Arc::clone(&self.app);
-        let Some(client) = app.fleet.client(&name) else {
-            let error = format!("{name} is not in routing.yaml any more");
+        let Some(door) = app.fleet.door(&name) else {
+            let error = format!("{name} is known to nobody any more");
             return Ok(End::Lost { since: Timestamp::now(), error });
         };
         let mut silent_since = None;
@@ -34,14 +37,18 @@ impl Line {
                 renewed = Instant::now();
                 self.renew().await?;
             }
+            let wait = self.until_limit(&door).map_or(LONG_POLL, |left| left.min(LONG_POLL));
             let asked = tokio::select! {
                 () = app.shutdown.draining.cancelled() => return Err(Stop::Draining),
-                asked = client.attempt(self.attempt.id, true) => asked,
+                asked = door.attempt(self.attempt.id, wait) => asked,
             };
             match asked {
                 Ok(view) => {
                     silent_since = None;
                     if let Some(outcome) = view.outcome {
+                        return Ok(End::Outcome(Box::new(outcome)));
+                    }
+                    if let Some(outcome) = self.time_out(&door).await {
                         return Ok(End::Outcome(Box::new(outcome)));
                     }
                 }
@@ -67,13 +74,38 @@ impl Line {
             }
             if self.is_overdue() {
                 // Best effort: an executor that keeps no limit may not hear this either.
-                if let Err(error) = client.cancel(self.attempt.id).await {
+                if let Err(error) = door.cancel(self.attempt.id).await {
                     debug!("cannot cancel the overdue attempt: {}", error.line());
                 }
                 let error = format!("{name} did not end the task at its limit");
                 return Ok(End::Lost { since: Timestamp::now(), error });
             }
         }
+    }
+
+    /// Returns how long the attempt may still run where only we keep its limit.
+    fn until_limit(&self, door: &Door) -> Option<Duration> {
+        let ends = self.attempt.started.filter(|_| !door.keeps_limits())? + self.limit();
+        Some(Duration::try_from(ends.duration_since(Timestamp::now())).unwrap_or_default())
+    }
+
+    /// Ends an attempt at its limit where only we keep it.
+    async fn time_out(&self, door: &Door) -> Option<Outcome> {
+        if self.until_limit(door).is_none_or(|left| !left.is_zero()) {
+            return None;
+        }
+        match door.time_out(self.attempt.id, self.limit()).await {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                debug!("it cannot be ended at its limit: {}", error.line());
+                None
+            }
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::try_from_secs_f64(self.attempt.facts.limit_seconds)
+            .unwrap_or(self.app.task_timeout)
     }
 
     /// Renews the lease of the claim, where the store has leases: others may take what has none.
@@ -101,8 +133,6 @@ impl Line {
     /// Whether the attempt should have ended long ago, by its own limit.
     pub(super) fn is_overdue(&self) -> bool {
         let Some(started) = self.attempt.started else { return false };
-        let limit = Duration::try_from_secs_f64(self.attempt.facts.limit_seconds)
-            .unwrap_or(self.app.task_timeout);
-        Timestamp::now() > started + limit + ENDING + self.app.routing.retry.grace
+        Timestamp::now() > started + self.limit() + ENDING + self.app.routing.retry.grace
     }
 }

@@ -77,11 +77,11 @@ impl Line {
     async fn ask_about_lost(&mut self) -> Result<Found, Stop> {
         let Some(name) = self.attempt.executor.clone() else { return Ok(Found::Forgotten) };
         let app = std::sync::Arc::clone(&self.app);
-        let Some(client) = app.fleet.client(&name) else { return Ok(Found::Nothing) };
+        let Some(client) = app.fleet.door(&name) else { return Ok(Found::Nothing) };
         if !self.is_up(&name) {
             return Ok(Found::Nothing);
         }
-        Ok(match client.attempt(self.attempt.id, false).await {
+        Ok(match client.attempt(self.attempt.id, Duration::ZERO).await {
             Ok(view) => match view.outcome {
                 Some(outcome) => Found::Ended(End::Outcome(Box::new(outcome))),
                 None => Found::Runs,
@@ -116,9 +116,11 @@ impl Line {
     }
 
     fn another_is_up(&self) -> bool {
-        self.candidates
+        let own = self.attempt.executor.as_ref();
+        // Asked anew: runners come and go.
+        super::candidates(&self.app, &self.attempt)
             .iter()
-            .any(|name| Some(name) != self.attempt.executor.as_ref() && self.is_up(name))
+            .any(|name| Some(name) != own && self.is_up(name))
     }
 
     fn is_up(&self, name: &crate::routing::ExecutorName) -> bool {

@@ -40,7 +40,7 @@ impl Line {
     pub(super) async fn offer(&mut self, request: ExecuteRequest) -> Result<Option<End>, Stop> {
         let name = self.attempt.executor.clone().ok_or_else(|| missing("executor"))?;
         let app = std::sync::Arc::clone(&self.app);
-        let Some(client) = app.fleet.client(&name) else {
+        let Some(client) = app.fleet.door(&name) else {
             return Ok(Some(gone(&name)));
         };
         // Whether an earlier life of ours delivered it is not known.
@@ -129,9 +129,9 @@ impl Line {
     async fn leave_to_others(&mut self) -> Result<(), Stop> {
         info!("{} is not ours any more", self.attempt.bead);
         let app = std::sync::Arc::clone(&self.app);
-        let client = self.attempt.executor.as_ref().and_then(|name| app.fleet.client(name));
+        let client = self.attempt.executor.as_ref().and_then(|name| app.fleet.door(name));
         if let Some(client) = client {
-            match client.attempt(self.attempt.id, false).await {
+            match client.attempt(self.attempt.id, Duration::ZERO).await {
                 Ok(AttemptView { outcome: Some(outcome), .. }) => {
                     self.decide(End::Outcome(Box::new(outcome))).await?;
                 }
@@ -160,7 +160,14 @@ fn failed(error: &ClientError) -> Failed {
         ClientError::Unreachable { .. } => {
             Failed::Again { class: Class::Infrastructure, error: line, wait: None, delivered: None }
         }
-        ClientError::Cut { .. } => Failed::Again {
+        // Nobody has read it, and it is off the list again.
+        ClientError::NotTaken { .. } => Failed::Again {
+            class: Class::Infrastructure,
+            error: line,
+            wait: None,
+            delivered: Some(false),
+        },
+        ClientError::Cut { .. } | ClientError::Silent { .. } => Failed::Again {
             class: Class::Infrastructure,
             error: line,
             wait: None,

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::{Line, Stop, Written, missing};
 use crate::beads::{Beads, BeadsError, Block, Claim, Later, Unsettled};
 use crate::board::Held;
+use crate::fleet::Door;
 use crate::ledger::Step;
 use crate::settle::{self, Class, End, Facts, Hold, Streak, Verdict};
 
@@ -163,9 +164,15 @@ impl Line {
     }
 
     fn log_url(&self) -> Option<String> {
-        let client = self.app.fleet.client(self.attempt.executor.as_ref()?)?;
+        let door = self.app.fleet.door(self.attempt.executor.as_ref()?)?;
         self.attempt.offered?;
-        Some(client.address(&format!("/attempts/{}/log", self.attempt.id)).to_string())
+        match door {
+            Door::Execute(client) => {
+                Some(client.address(&format!("/attempts/{}/log", self.attempt.id)).to_string())
+            }
+            // A runner with a list keeps no log that could be asked for.
+            Door::List(_) => None,
+        }
     }
 }
 

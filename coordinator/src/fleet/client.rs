@@ -14,8 +14,6 @@ use uuid::Uuid;
 
 /// For an answer that an executor gives at once.
 const SHORT: Duration = Duration::from_secs(5);
-/// How long an executor may hold back the answer about a running attempt.
-const LONG_POLL: Duration = Duration::from_secs(25);
 const CONNECT: Duration = Duration::from_secs(3);
 /// The most of a strange answer that is shown to a person.
 const SHOWN: usize = 120;
@@ -37,6 +35,12 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// The runner did not read its list, and the task is off it again.
+    #[error("`{name}` did not take it: {why}")]
+    NotTaken { name: String, why: String },
+    /// The runner has the task, and nothing is known of it now.
+    #[error("`{name}` {why}")]
+    Silent { name: String, why: String },
     /// It answered with a refusal.
     #[error("{} ({})", refusal.error, refusal.code.http_status())]
     Refused { refusal: Box<Refusal>, retry_after: Option<Duration> },
@@ -137,15 +141,14 @@ impl ExecutorClient {
         Ok(Offer::Ended(Box::new(self.read(response).await?)))
     }
 
-    /// Asks how an attempt is; the answer comes at its end, or after the long poll.
-    pub async fn attempt(&self, id: Uuid, wait: bool) -> Result<AttemptView, ClientError> {
+    /// Asks how an attempt is; the answer comes at its end, or after `wait`.
+    pub async fn attempt(&self, id: Uuid, wait: Duration) -> Result<AttemptView, ClientError> {
         let path = format!("/attempts/{id}");
-        if wait {
-            let seconds = LONG_POLL.as_secs().to_string();
-            self.get(&path, &[("wait", &seconds)], LONG_POLL + SHORT).await
-        } else {
-            self.get(&path, &[], SHORT).await
+        if wait.is_zero() {
+            return self.get(&path, &[], SHORT).await;
         }
+        let seconds = wait.as_secs().max(1).to_string();
+        self.get(&path, &[("wait", &seconds)], wait + SHORT).await
     }
 
     /// Asks that an attempt be cancelled.

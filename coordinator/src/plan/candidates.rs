@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::resolve::{called, resolve};
 use super::{Decision, Planner, Wait};
 use crate::fleet::{Condition, ExecutorState};
 use crate::order::Order;
@@ -29,13 +30,18 @@ pub(super) struct AwayReason {
 impl<'a> Planner<'a> {
     pub(super) fn find(&mut self, order: &'a Order) -> Result<Candidates<'a>, Decision> {
         let routing = self.snapshot.routing;
-        let all = named(routing, order)?;
-        let state = |name: &ExecutorName| self.snapshot.fleet.get(name);
+        let fleet = self.snapshot.fleet;
+        let all = named(routing, fleet, order)?;
+        if all.is_empty() {
+            // The route says what a runner must be, and none like that has registered.
+            return Ok(Candidates { all, up: Vec::new(), away: None });
+        }
+        let state = |name: &ExecutorName| fleet.get(name);
         let is_up = |name: &&ExecutorName| {
             state(name).is_some_and(|state| state.condition == Condition::Up)
         };
         let facts =
-            |name: &ExecutorName| state(name).and_then(|state| state.tasks.get(&order.task_type));
+            |name: &ExecutorName| state(name).and_then(|state| state.task(&order.task_type));
         let mut up: Vec<_> = all.iter().copied().filter(is_up).collect();
         let someone_is_away = up.len() < all.len();
         up.retain(|name| facts(name).is_some());
@@ -61,6 +67,9 @@ impl<'a> Planner<'a> {
                 Condition::Up => continue,
                 Condition::Unknown => (0, Wait::ExecutorUnknown { executor: index }),
                 Condition::Draining => (1, Wait::ExecutorDraining { executor: index }),
+                Condition::Away { .. } if state.is_registered_only() => {
+                    (2, Wait::RunnerOffline { executor: index })
+                }
                 Condition::Away { .. } => (2, Wait::ExecutorAway { executor: index }),
                 Condition::Misconfigured { .. } => {
                     (3, Wait::ExecutorMisconfigured { executor: index })
@@ -75,18 +84,23 @@ impl<'a> Planner<'a> {
 }
 
 /// Returns the executors that an order may go to, by its own word or by the routes.
-fn named<'a>(routing: &'a Routing, order: &Order) -> Result<Vec<&'a ExecutorName>, Decision> {
+fn named<'a>(
+    routing: &'a Routing,
+    fleet: &'a BTreeMap<ExecutorName, ExecutorState>,
+    order: &Order,
+) -> Result<Vec<&'a ExecutorName>, Decision> {
     if let Some(asked) = &order.executor {
-        return match routing.named(asked) {
-            Some(name) => Ok(vec![name]),
-            None => Err(Decision::Block {
+        let called = called(routing, fleet, asked);
+        if called.is_empty() {
+            return Err(Decision::Block {
                 error: format!("unknown executor `{asked}`"),
                 hint: Some(known_executors(routing, asked)),
-            }),
-        };
+            });
+        }
+        return Ok(called);
     }
     match routing.route(&order.task_type) {
-        Some(names) => Ok(names.iter().collect()),
+        Some(destinations) => Ok(resolve(destinations, fleet)),
         None => Err(Decision::Block {
             error: format!("no route for task type `{}`", order.task_type),
             hint: Some(

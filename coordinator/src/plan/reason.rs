@@ -45,6 +45,8 @@ pub enum Wait {
     CoordinatorDraining,
     TooBig,
     NoExecutor,
+    NoRunner { wanted: u16 },
+    RunnerOffline { executor: u16 },
     Brake { limit: u32 },
     LimitTotal { limit: u32 },
     LimitType { task_type: u16, limit: u32 },
@@ -76,6 +78,8 @@ impl Wait {
             | Self::CoordinatorDraining
             | Self::TooBig
             | Self::NoExecutor
+            | Self::NoRunner { .. }
+            | Self::RunnerOffline { .. }
             | Self::ExecutorUnknown { .. }
             | Self::ExecutorDraining { .. }
             | Self::ExecutorAway { .. }
@@ -91,6 +95,8 @@ impl Wait {
             Self::CoordinatorDraining => "coordinator_draining",
             Self::TooBig => "too_big",
             Self::NoExecutor => "no_executor",
+            Self::NoRunner { .. } => "no_runner",
+            Self::RunnerOffline { .. } => "runner_offline",
             Self::Brake { .. } => "brake",
             Self::LimitTotal { .. } => "limit_total",
             Self::LimitType { .. } => "limit_type",
@@ -134,6 +140,14 @@ impl Reason<'_> {
                 Some("use bd 1.0.5 or later, or shorten the bead".to_owned()),
             ),
             Wait::NoExecutor => ("no executor for it is known".to_owned(), None),
+            Wait::NoRunner { wanted } => (
+                format!("its route wants {}, and none has registered", names.text_at(wanted)),
+                Some("GET /api/runners shows who has registered, and as what".to_owned()),
+            ),
+            Wait::RunnerOffline { executor: index } => (
+                format!("{} is offline: nothing was heard of it within its lease", executor(index)),
+                Some("start it again; GET /api/runners shows when it was last heard".to_owned()),
+            ),
             Wait::Brake { limit } => (
                 format!("the emergency brake holds: {limit} attempts started in the last minute"),
                 Some("limits.attempts_per_minute in routing.yaml".to_owned()),

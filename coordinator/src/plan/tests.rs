@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -57,13 +59,15 @@ fn state(condition: Condition, types: &[&str], capacity: u32) -> ExecutorState {
     ExecutorState {
         condition,
         since: now(),
-        tasks: types.iter().map(|name| ((*name).to_owned(), facts.clone())).collect(),
+        tasks: Arc::new(types.iter().map(|name| ((*name).to_owned(), facts)).collect()),
         capacity: Some(capacity),
-        life: None,
-        version: None,
-        busy_until: None,
-        refused: None,
+        ..ExecutorState::new(now())
     }
+}
+
+/// The task types of an executor, to be changed.
+fn tasks<'a>(world: &'a mut World, name: &str) -> &'a mut BTreeMap<String, TaskFacts> {
+    Arc::make_mut(&mut world.fleet.get_mut(name).unwrap().tasks)
 }
 
 struct World {
@@ -234,11 +238,10 @@ fn another_executor_of_the_route_takes_the_place_of_an_absent_one() {
 fn a_busy_executor_that_can_do_it_beats_an_idle_one_that_cannot() {
     let mut world = World::new();
     world.active = vec![active("x", "git-clone", "fenrir")];
-    let facts = world.fleet.get_mut("surtr").unwrap().tasks.get_mut("run-tests").unwrap();
-    facts.able = false;
+    tasks(&mut world, "surtr").get_mut("run-tests").unwrap().able = false;
 
     assert_eq!(world.one(order("a", "run-tests")), start("fenrir"));
-    world.fleet.get_mut("fenrir").unwrap().tasks.get_mut("run-tests").unwrap().able = false;
+    tasks(&mut world, "fenrir").get_mut("run-tests").unwrap().able = false;
     assert_eq!(world.one(order("a", "run-tests")), start("surtr"));
 }
 
@@ -263,7 +266,7 @@ fn what_can_never_work_is_blocked_with_a_hint() {
 fn an_unknown_task_waits_while_somebody_who_may_know_it_is_away() {
     let world = World::new().condition("surtr", away());
     let mut world = world;
-    world.fleet.get_mut("fenrir").unwrap().tasks.remove("run-tests");
+    tasks(&mut world, "fenrir").remove("run-tests");
 
     assert_eq!(code(&world.one(order("a", "run-tests"))), "executor_away");
 }
@@ -408,4 +411,41 @@ proptest! {
             }
         }
     }
+}
+
+fn registered(name: &str, capabilities: &[&str], condition: Condition) -> ExecutorState {
+    let facts = crate::fleet::RunnerFacts {
+        id: format!("{name}-1"),
+        name: name.to_owned(),
+        capabilities: capabilities.iter().map(|&word| word.to_owned()).collect(),
+        labels: BTreeMap::new(),
+        host: name.into(),
+        takes_anything: true,
+    };
+    ExecutorState { runner: Some(Arc::new(facts)), configured: false, ..state(condition, &[], 1) }
+}
+
+#[test]
+fn a_route_by_capability_takes_whoever_registered_with_it() {
+    let mut world = World::new();
+    world.routing = crate::routing::parse(
+        "executors: {}\nroutes: { echo: { capability: http } }\n",
+        "routing.yaml",
+    )
+    .unwrap();
+    world.fleet.clear();
+
+    let nobody = world.one(order("a", "echo"));
+    let away = Condition::Away { error: "offline".to_owned() };
+    world.fleet.insert("one".into(), registered("one", &["http"], away));
+    let offline = world.one(order("a", "echo"));
+    world.fleet.insert("two".into(), registered("two", &["http"], Condition::Up));
+    let there = world.one(order("a", "echo"));
+    world.active = vec![active("x", "echo", "two")];
+    let full = world.one(order("b", "echo"));
+
+    assert!(matches!(nobody, Decision::Wait(Wait::NoRunner { .. })), "{nobody:?}");
+    assert!(matches!(offline, Decision::Wait(Wait::RunnerOffline { .. })), "{offline:?}");
+    assert_eq!(there, start("two"));
+    assert!(matches!(full, Decision::Wait(Wait::LimitExecutor { limit: 1, .. })), "{full:?}");
 }

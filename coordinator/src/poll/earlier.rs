@@ -10,6 +10,7 @@ use crate::beads::{Adoption, Bead, Beads, BeadsError, Block};
 use crate::board::{Held, Source};
 use crate::ledger::Stage;
 use crate::order::{self, Read};
+use crate::plan;
 use crate::settle::{Class, Hold};
 
 const AGAIN: Duration = Duration::from_secs(5);
@@ -110,10 +111,12 @@ async fn settle_stray(app: &App, beads: &Beads, bead: &Bead) -> Result<(), Beads
 fn foreign_hold(app: &App, bead: Bead) -> Option<Held> {
     let mark = bead.attempt()?;
     let Read::Order(order) = order::read(&bead) else { return None };
-    let executors = match order.executor.as_deref().map(|name| app.routing.named(name)) {
-        Some(named) => named.cloned().into_iter().collect(),
-        None => app.routing.route(&order.task_type).unwrap_or_default().to_vec(),
+    let states = app.fleet.states();
+    let executors = match order.executor.as_deref() {
+        Some(name) => plan::called(&app.routing, &states, name),
+        None => plan::on_route(&app.routing, &states, &order.task_type),
     };
+    let executors = executors.into_iter().cloned().collect();
     let retry_at = bead.metadata.get("retry_at").and_then(|at| at.as_str());
     Some(Held {
         hold: Hold {

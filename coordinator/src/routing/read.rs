@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::check::{At, Checker, Entry};
 use super::problem::{Problem, nearest, quoted};
 use super::yaml::{self, Malformed, Node};
-use super::{Backoff, ExecutorName, Limits, Retry, Routes, Routing, base_name};
+use super::{Backoff, Destination, ExecutorName, Limits, Retry, Routes, Routing, base_name};
 
 mod executors;
 mod hosts;
+mod wanted;
 
 /// The sections of the file.
 const SECTIONS: [&str; 7] =
@@ -56,7 +57,7 @@ fn whole(checker: &mut Checker, root: &At<'_>) -> Routing {
     };
     let known = Known::new(executors.keys().map(ExecutorName::as_str));
     let routes = section("routes").map(|at| routes(checker, at, &known)).unwrap_or_default();
-    let default = section("default").and_then(|at| known.executor(checker, at));
+    let default = section("default").and_then(|at| destination(checker, at, &known));
     let limits = section("limits").map(|at| limits(checker, at)).unwrap_or_default();
     let retry = section("retry").map(|at| retry(checker, at)).unwrap_or_default();
     let idempotent = section("idempotent").map(|at| types(checker, at)).unwrap_or_default();
@@ -131,30 +132,35 @@ fn routes(checker: &mut Checker, at: &At<'_>, known: &Known) -> Routes {
     routes
 }
 
-fn destinations(checker: &mut Checker, at: &At<'_>, known: &Known) -> Vec<ExecutorName> {
+fn destinations(checker: &mut Checker, at: &At<'_>, known: &Known) -> Vec<Destination> {
     let items = match at.node {
-        Node::Text(_) => vec![at.clone()],
-        Node::Map(_) => {
-            let text = "expected an executor's name or a list of names; a route by capability \
-                        needs runners that register, which this version does not have";
-            checker.problem(at, text);
-            return Vec::new();
-        }
-        _ => checker.items(at, "an executor's name or a list of names"),
+        Node::Text(_) | Node::Map(_) => vec![at.clone()],
+        _ => checker.items(at, "an executor's name, what a runner must be, or a list of these"),
     };
     if items.is_empty() && matches!(at.node, Node::List(_)) {
         checker.problem(at, "the list is empty; name an executor, or leave the route out");
     }
-    let mut executors = Vec::new();
+    let mut destinations = Vec::new();
     for item in items {
-        let Some(name) = known.executor(checker, &item) else { continue };
-        if executors.contains(&name) {
-            checker.problem(&item, format!("names {} again", quoted(name.as_str())));
+        let Some(destination) = destination(checker, &item, known) else { continue };
+        if destinations.contains(&destination) {
+            let again = match &destination {
+                Destination::Executor(name) => quoted(name.as_str()),
+                Destination::Runner(wanted) => wanted.to_string(),
+            };
+            checker.problem(&item, format!("names {again} again"));
         } else {
-            executors.push(name);
+            destinations.push(destination);
         }
     }
-    executors
+    destinations
+}
+
+fn destination(checker: &mut Checker, at: &At<'_>, known: &Known) -> Option<Destination> {
+    if matches!(at.node, Node::Map(_)) {
+        return wanted::read(checker, at).map(Destination::Runner);
+    }
+    known.executor(checker, at).map(Destination::Executor)
 }
 
 fn limits(checker: &mut Checker, at: &At<'_>) -> Limits {

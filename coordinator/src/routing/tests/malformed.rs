@@ -194,9 +194,17 @@ routes: { a: [surtr, @surtr-executor] }
 routes: { a: @[] }
   routes.a: the list is empty; name an executor, or leave the route out
 routes: { a: @5 }
-  routes.a: expected an executor's name or a list of names, found `5`
-routes: { a: @{ capability: llm } }
-  routes.a: expected an executor's name or a list of names; a route by capability needs runners that register, which this version does not have
+  routes.a: expected an executor's name, what a runner must be, or a list of these, found `5`
+routes: { a: @{} }
+  routes.a: this fits every runner; say what a runner must be, such as `{ capability: llm, labels: { gpu: amd } }`
+routes: { a: @{ labels: {} } }
+  routes.a: this fits every runner; say what a runner must be, such as `{ capability: llm, labels: { gpu: amd } }`
+routes: { a: { @capabilty: llm } }
+  routes.a.capabilty: unknown field; known are name, capability, labels; did you mean `capability`?
+routes: { a: { labels: { gpu: @5 } } }
+  routes.a.labels.gpu: expected a label's value as text (in quotes), found `5`
+routes: { a: [{ capability: llm }, @{ capability: llm }] }
+  routes.a[1]: names a runner with capability `llm` again
 routes: { @a-*-b: surtr }
   routes.a-*-b: a `*` may only stand at the end, once
 routes: { @a**: surtr }
