@@ -80,15 +80,11 @@ fn order(number: usize, now: Timestamp) -> Order {
 
 fn state(now: Timestamp) -> ExecutorState {
     let facts = TaskFacts { limit: None, idempotent: false, retryable: false, able: true };
-    let tasks = (0..TYPES).map(|number| (format!("task-{number}"), facts.clone()));
+    let tasks = (0..TYPES).map(|number| (format!("task-{number}"), facts));
     ExecutorState {
         condition: Condition::Up,
-        since: now,
-        tasks: tasks.collect(),
+        tasks: std::sync::Arc::new(tasks.collect()),
         capacity: Some(4),
-        life: None,
-        version: None,
-        busy_until: None,
-        refused: None,
+        ..ExecutorState::new(now)
     }
 }
