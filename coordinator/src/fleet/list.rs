@@ -21,6 +21,8 @@ use super::{ClientError, Log, Offer};
 use crate::runners::{Runners, RunnersError, Task};
 
 mod outcome;
+#[cfg(test)]
+mod tests;
 
 /// How long a runner may leave its list unread; a Ratatoskr reads it every ten seconds.
 const UNREAD: Duration = Duration::from_secs(45);
