@@ -37,7 +37,7 @@ pub struct App {
     pub runners: Arc<Runners>,
     pub sessions: Sessions,
     pub gateway: Gateway,
-    pub admission: Admission,
+    pub admission: Arc<Admission>,
     pub metrics: Arc<Metrics>,
     /// Writes runners, sessions and keys into the ledger.
     pub keeper: Arc<Keeper>,

@@ -99,7 +99,7 @@ async fn start(
         runners: Arc::new(runners),
         sessions: Sessions::default(),
         gateway: Gateway::default(),
-        admission: Admission::default(),
+        admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),
         metrics: Arc::default(),
         keeper,
         board,
@@ -155,6 +155,12 @@ async fn live(
     shutdown.spawn(follow_registrations(Arc::clone(&app), registered));
     let watched = Arc::clone(&app);
     shutdown.spawn(async move { watched.runners.watch(&watched.shutdown.draining).await });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move {
+        let ledger_fails = || watched.board.has_trouble(&Source::Ledger);
+        let draining = &watched.shutdown.draining;
+        watched.admission.watch(&watched.runners, ledger_fails, draining).await;
+    });
     poll::resume_all(&app).await;
     shutdown.spawn(poll::run(Arc::clone(&app), asks));
     daemon::notify::watchdog(&shutdown);

@@ -89,6 +89,9 @@ pub struct Settings {
           value_parser = duration::parse)]
     pub runner_retention: Duration,
 
+    #[command(flatten)]
+    pub admission: crate::admission::Settings,
+
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
 

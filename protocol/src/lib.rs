@@ -4,6 +4,7 @@
 //! - [`refusal`]: why an executor did not start something.
 //! - [`executor`]: what an executor says of itself (`/health`, `/status`, `/attempts`).
 //! - [`coordinator`]: what the coordinator answers to `ygg` and to people.
+//! - [`admission`]: circuit breakers, and whether new work is taken.
 //! - [`runner`]: the runner API, as existing Ratatoskr daemons and consumers know it.
 //! - [`log`]: the headers that come with a piece of a log.
 //!
@@ -11,6 +12,7 @@
 //! added; a reader ignores members that it does not know.
 #![warn(missing_docs)]
 
+pub mod admission;
 pub mod coordinator;
 pub mod execute;
 pub mod executor;
