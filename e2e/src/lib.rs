@@ -10,6 +10,7 @@
 //! - [`wait`]: waiting for a condition, with a deadline.
 //! - [`world`]: all of it together, in one folder that is removed afterwards.
 //! - [`proxy`]: a network that can be cut.
+//! - [`ratatoskr`]: the daemon that others run, simulated.
 //! - [`suite`]: runs a test on every Beads CLI that is found.
 //!
 //! The programs of the workspace must be built before (`cargo build --workspace`): cargo builds
@@ -22,6 +23,7 @@ pub mod http;
 pub mod ports;
 pub mod programs;
 pub mod proxy;
+pub mod ratatoskr;
 pub mod suite;
 pub mod sweep;
 pub mod wait;
