@@ -218,7 +218,11 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
     /// Returns every row beside the attempts.
     async fn kept(&self) -> Result<Vec<Record>, LedgerError>;
 
-    /// Returns how many attempts the ledger has ever recorded.
+    /// Deletes the attempts that were settled or dropped before a moment, and that nothing waits
+    /// for; returns how many.
+    async fn forget(&self, before: Timestamp) -> Result<u64, LedgerError>;
+
+    /// Returns how many attempts the ledger has.
     async fn count(&self) -> Result<u64, LedgerError>;
 
     /// Leaves the ledger tidy on disk; nothing may use it afterwards.

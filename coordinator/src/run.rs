@@ -9,7 +9,7 @@ use daemon::exit::Exit;
 use daemon::shutdown::Shutdown;
 use daemon::state_dir::StateDir;
 use daemon::token::Tokens;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +33,8 @@ use crate::settings::Settings;
 const NAME: &str = "yggdrasil-coordinator";
 const LOG_FILE: &str = "/var/log/yggdrasil-coordinator.log";
 const LEDGER_FILE: &str = "ledger.sqlite";
+/// Between two looks for attempts that can be deleted.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How long registrations gather before the fleet takes them over.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// How many tasks a runner gets at a time that does not say how many it takes.
@@ -59,14 +61,14 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
     }
     let state_dir = StateDir::open(&state_path)?;
     let _logs = daemon::logs::init(&settings.common, NAME, Path::new(LOG_FILE), &state_path)?;
-    let drain = settings.common.drain_timeout;
+    let (drain, lasting) = (settings.common.drain_timeout, settings.attempt_retention);
     let ended = runtime.block_on(async {
         let listener = daemon::http::bind(address).await?;
         let shutdown = Shutdown::new();
         shutdown.listen()?;
         let (app, asks) =
             start(settings, routing, clients, shutdown.clone(), state_dir.path()).await?;
-        live(app, asks, listener, keys, registered, drain).await;
+        live(app, asks, listener, keys, registered, lasting, drain).await;
         Ok(())
     });
     // Whatever still blocks a thread has had the whole drain time.
@@ -132,6 +134,7 @@ async fn live(
     listener: tokio::net::TcpListener,
     keys: Keys,
     registered: Registered,
+    lasting: Duration,
     drain: Duration,
 ) {
     let shutdown = app.shutdown.clone();
@@ -153,6 +156,7 @@ async fn live(
     let keeping = TaskTracker::new();
     keeping.spawn(keep(Arc::clone(&app), stop_serving.clone()));
     shutdown.spawn(follow_registrations(Arc::clone(&app), registered));
+    shutdown.spawn(forget_old_attempts(Arc::clone(&app), lasting));
     let watched = Arc::clone(&app);
     shutdown.spawn(async move { watched.runners.watch(&watched.shutdown.draining).await });
     let watched = Arc::clone(&app);
@@ -185,6 +189,25 @@ async fn live(
     keeping.wait().await;
     app.keeper.flush(&*app.ledger).await;
     app.ledger.close().await;
+}
+
+/// Deletes what was settled long ago, so that the ledger does not grow for ever.
+async fn forget_old_attempts(app: Arc<App>, lasting: Duration) {
+    let mut beat = tokio::time::interval(FORGET_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = app.shutdown.draining.cancelled() => return,
+            _ = beat.tick() => {}
+        }
+        let Ok(lasting) = SignedDuration::try_from(lasting) else { return };
+        let Ok(before) = Timestamp::now().checked_sub(lasting) else { return };
+        match app.ledger.forget(before).await {
+            Ok(0) => {}
+            Ok(gone) => info!("{gone} old attempts are deleted from the ledger"),
+            Err(problem) => crate::dispatch::ledger_trouble(&app, &problem),
+        }
+    }
 }
 
 /// Keeps the state of one executor.

@@ -84,6 +84,12 @@ pub struct Settings {
           value_parser = clap::value_parser!(u64).range(100..=43_200_000))]
     pub heartbeat_interval_ms: Option<u64>,
 
+    /// How long a settled attempt stays in the ledger, for `ygg why` and for results that other
+    /// beads take.
+    #[arg(long, env = "ATTEMPT_RETENTION", default_value = "2160h", value_name = "DURATION",
+          value_parser = duration::parse)]
+    pub attempt_retention: Duration,
+
     /// How long a runner that went offline is remembered.
     #[arg(long, env = "RUNNER_RETENTION", default_value = "168h", value_name = "DURATION",
           value_parser = duration::parse)]

@@ -69,6 +69,9 @@ impl Ledger for Insistent {
     async fn history(&self, bead: &BeadId) -> Result<Vec<Attempt>, LedgerError> {
         insist!(self.0.history(bead))
     }
+    async fn forget(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        insist!(self.0.forget(before))
+    }
     async fn count(&self) -> Result<u64, LedgerError> {
         insist!(self.0.count())
     }
@@ -301,5 +304,29 @@ async fn rows_beside_the_attempts_are_replaced_and_taken_away() {
         let again = kind.open(folder.path()).await;
 
         assert_eq!(again.kept().await.unwrap(), [row("r1", "t1", Some("3"))]);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_over_and_old_is_forgotten() {
+    for kind in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = kind.open(folder.path()).await;
+        let done = ledger.record(new_attempt("hl-1")).await.unwrap();
+        let done = to_end(&*ledger, done, closed()).await;
+        ledger.advance(&done, Step::Settled { hold: None }).await.unwrap();
+        let held = ledger.record(new_attempt("hl-2")).await.unwrap();
+        let held = to_end(&*ledger, held, closed()).await;
+        ledger.advance(&held, Step::Settled { hold: Some(hold()) }).await.unwrap();
+        let open = ledger.record(new_attempt("hl-3")).await.unwrap();
+        let second = std::time::Duration::from_secs(1);
+
+        let too_early = ledger.forget(Timestamp::now() - second).await.unwrap();
+        let gone = ledger.forget(Timestamp::now() + second).await.unwrap();
+
+        assert_eq!((too_early, gone), (0, 1));
+        assert!(ledger.attempt(done.id).await.unwrap().is_none());
+        assert!(ledger.attempt(held.id).await.unwrap().is_some());
+        assert!(ledger.attempt(open.id).await.unwrap().is_some());
     }
 }

@@ -75,6 +75,11 @@ impl Ledger for FaultyLedger {
         self.inner.kept().await
     }
 
+    async fn forget(&self, before: jiff::Timestamp) -> Result<u64, LedgerError> {
+        self.trip()?;
+        self.inner.forget(before).await
+    }
+
     async fn count(&self) -> Result<u64, LedgerError> {
         self.trip()?;
         self.inner.count().await

@@ -150,6 +150,19 @@ impl Ledger for SqliteLedger {
         self.store.read(kept).await
     }
 
+    async fn forget(&self, before: Timestamp) -> Result<u64, LedgerError> {
+        self.store
+            .write(move |db| -> Result<u64, LedgerError> {
+                let gone = db.execute(
+                    "DELETE FROM attempts WHERE stage IN ('settled', 'dropped') \
+                     AND hold IS NULL AND settled < ?1",
+                    params![format!("{before:.3}")],
+                )?;
+                Ok(u64::try_from(gone).unwrap_or(u64::MAX))
+            })
+            .await
+    }
+
     async fn count(&self) -> Result<u64, LedgerError> {
         self.store
             .read(|db| -> Result<u64, LedgerError> {
