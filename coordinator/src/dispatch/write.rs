@@ -143,9 +143,11 @@ impl Line {
             self.attempt.outcome.as_ref().map_or((0.0, String::new()), |outcome| {
                 (outcome.duration_seconds, settle::last_line(&outcome.output))
             });
+        // A task that printed nothing has no last line.
+        let last = if last.is_empty() { last } else { format!(": {last}") };
         match verdict {
             Verdict::Close { .. } => {
-                info!(executor, duration_seconds = seconds, "closed {bead} on {executor}: {last}");
+                info!(executor, duration_seconds = seconds, "closed {bead} on {executor}{last}");
             }
             Verdict::Retry { class, at, error, .. } => {
                 warn!(executor, class = class.as_str(), "{bead} is tried again at {at}: {error}");
@@ -157,7 +159,7 @@ impl Line {
                 executor,
                 class = class.as_str(),
                 duration_seconds = seconds,
-                "blocked {bead} ({}): {error}: {last}",
+                "blocked {bead} ({}): {error}{last}",
                 class.label()
             ),
         }
