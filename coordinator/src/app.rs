@@ -13,6 +13,7 @@ use crate::beads::{Bead, BeadId, Beads, BeadsError, BeadsSettings};
 use crate::board::Board;
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
+use crate::hook::Hook;
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
@@ -38,6 +39,7 @@ pub struct App {
     pub sessions: Sessions,
     pub gateway: Gateway,
     pub admission: Arc<Admission>,
+    pub hook: Hook,
     pub metrics: Arc<Metrics>,
     /// Writes runners, sessions and keys into the ledger.
     pub keeper: Arc<Keeper>,

@@ -5,6 +5,7 @@
 //! - [`order`], [`routing`], [`plan`], [`settle`], [`why`]: pure.
 //! - [`beads`], [`ledger`], [`fleet`]: one door per outside thing.
 //! - [`runners`]: what registered at the runner API; [`keeper`]: how that survives a restart.
+//! - [`hook`]: tells the owner when a runner is gone.
 //! - [`sessions`], [`gateway`], [`admission`], [`metrics`]: what else the runner API serves.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
 //! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
@@ -18,6 +19,7 @@ pub mod board;
 pub mod dispatch;
 pub mod fleet;
 pub mod gateway;
+pub mod hook;
 pub mod keeper;
 pub mod ledger;
 pub mod metrics;

@@ -22,6 +22,7 @@ use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
 use crate::fleet::{ExecutorClient, Fleet, Registered};
 use crate::gateway::Gateway;
+use crate::hook::{self, Hook};
 use crate::keeper::Keeper;
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::poll;
@@ -102,6 +103,7 @@ async fn start(
         sessions: Sessions::default(),
         gateway: Gateway::default(),
         admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),
+        hook: offline_hook(&settings)?,
         metrics: Arc::default(),
         keeper,
         board,
@@ -164,6 +166,10 @@ async fn live(
         let ledger_fails = || watched.board.has_trouble(&Source::Ledger);
         let draining = &watched.shutdown.draining;
         watched.admission.watch(&watched.runners, ledger_fails, draining).await;
+    });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move {
+        watched.hook.watch(watched.runners.losses(), &watched.shutdown.draining).await;
     });
     poll::resume_all(&app).await;
     shutdown.spawn(poll::run(Arc::clone(&app), asks));
@@ -302,6 +308,13 @@ fn bearer(file: &Path) -> Result<reqwest::header::HeaderValue, Exit> {
         .map_err(|_| Exit::config(format!("the token in `{}` is not text", file.display())))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+fn offline_hook(settings: &Settings) -> Result<Hook, Exit> {
+    let environment =
+        hook::Environment { path: settings.path.clone(), home: settings.common.home.clone() };
+    Hook::new(settings.hook.target(), environment)
+        .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))
 }
 
 fn keys(settings: &Settings) -> Keys {

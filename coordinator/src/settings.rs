@@ -98,6 +98,9 @@ pub struct Settings {
     #[command(flatten)]
     pub admission: crate::admission::Settings,
 
+    #[command(flatten)]
+    pub hook: crate::hook::Settings,
+
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
 

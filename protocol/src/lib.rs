@@ -6,6 +6,7 @@
 //! - [`coordinator`]: what the coordinator answers to `ygg` and to people.
 //! - [`admission`]: circuit breakers, and whether new work is taken.
 //! - [`runner`]: the runner API, as existing Ratatoskr daemons and consumers know it.
+//! - [`hook`]: what is told when a runner is gone.
 //! - [`log`]: the headers that come with a piece of a log.
 //!
 //! Shapes and JSON Schemas only: nothing here does I/O or reads a clock. Members are only ever
@@ -16,6 +17,7 @@ pub mod admission;
 pub mod coordinator;
 pub mod execute;
 pub mod executor;
+pub mod hook;
 pub mod log;
 pub mod refusal;
 pub mod runner;

@@ -18,7 +18,7 @@ pub fn iso(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&iso(*time))
 }
 
