@@ -6,12 +6,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
 use axum::routing::{get, post};
-use daemon::token::Tokens;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -19,6 +17,7 @@ use crate::app::App;
 mod admin;
 mod admission;
 mod attempts;
+mod auth;
 mod beads;
 mod error;
 mod gateway;
@@ -30,17 +29,8 @@ mod sessions;
 
 use error::Problem;
 
-/// Who may ask for what.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    /// For every route but /health and /metrics; empty: open.
-    pub api: Tokens,
-    /// For /api/admin and nothing else; empty: closed.
-    pub admin: Tokens,
-}
-
 /// Returns the whole API.
-pub fn router(app: Arc<App>, keys: Keys) -> Router {
+pub fn router(app: Arc<App>) -> Router {
     let (described, _document) = OpenApiRouter::new()
         .merge(runners::routes())
         .merge(admin::routes())
@@ -58,33 +48,8 @@ pub fn router(app: Arc<App>, keys: Keys) -> Router {
         .route("/api/attempts/{id}/log", get(attempts::log))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
-        .layer(middleware::from_fn_with_state(keys, check_key))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check_key))
         .with_state(app)
-}
-
-async fn check_key(State(keys): State<Keys>, request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if path == "/health" || path == "/metrics" {
-        return next.run(request).await;
-    }
-    let is_admin = path == "/api/admin" || path.starts_with("/api/admin/");
-    let allowed = if is_admin {
-        !keys.admin.is_empty() && keys.admin.accepts(request.headers())
-    } else {
-        keys.api.is_empty() || keys.api.accepts(request.headers())
-    };
-    if allowed {
-        return next.run(request).await;
-    }
-    let (error, hint) = if is_admin {
-        ("Unauthorized: invalid or missing admin API key", "these routes need ADMIN_API_KEY")
-    } else {
-        (
-            "Unauthorized: invalid or missing API key",
-            "send one of API_KEYS as `X-API-Key: KEY` or `Authorization: Bearer KEY`",
-        )
-    };
-    Problem::new(StatusCode::UNAUTHORIZED, error).hinted(hint).into_response()
 }
 
 async fn wrong_method(method: Method) -> Problem {

@@ -15,11 +15,13 @@ use crate::fleet::Fleet;
 use crate::gateway::Gateway;
 use crate::hook::Hook;
 use crate::keeper::Keeper;
+use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::routing::Routing;
 use crate::runners::Runners;
 use crate::sessions::Sessions;
+use crate::update::SelfUpdate;
 
 /// Asks the poll loop to look at one bead.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub struct App {
     pub fleet: Fleet,
     /// Everything that registered at the runner API.
     pub runners: Arc<Runners>,
+    /// Who may ask for what.
+    pub keys: Arc<Keys>,
+    /// The update of the coordinator itself.
+    pub update: Arc<SelfUpdate>,
     pub sessions: Sessions,
     pub gateway: Gateway,
     pub admission: Arc<Admission>,

@@ -7,6 +7,7 @@
 //! - [`runners`]: what registered at the runner API; [`keeper`]: how that survives a restart.
 //! - [`hook`]: tells the owner when a runner is gone.
 //! - [`sessions`], [`gateway`], [`admission`], [`metrics`]: what else the runner API serves.
+//! - [`keys`]: who may ask for what; [`update`]: the update of the coordinator itself.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
 //! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
 //! - [`api`]: the HTTP routes.
@@ -21,6 +22,7 @@ pub mod fleet;
 pub mod gateway;
 pub mod hook;
 pub mod keeper;
+pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod order;
@@ -32,4 +34,5 @@ pub mod runners;
 pub mod sessions;
 pub mod settings;
 pub mod settle;
+pub mod update;
 pub mod why;

@@ -15,5 +15,11 @@ fn main() -> ExitCode {
     settings.beads_server = std::env::vars_os()
         .filter(|(name, _)| name.to_string_lossy().starts_with("BEADS_DOLT_"))
         .collect();
+    settings.docker = std::env::vars_os()
+        .filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            name.starts_with("DOCKER_") && name != "DOCKER_UPDATE_COMMAND"
+        })
+        .collect();
     daemon::exit::report("yggdrasil-coordinator", run(settings))
 }

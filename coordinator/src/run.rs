@@ -8,7 +8,6 @@ use std::time::Duration;
 use daemon::exit::Exit;
 use daemon::shutdown::Shutdown;
 use daemon::state_dir::StateDir;
-use daemon::token::Tokens;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
-use crate::api::{self, Keys};
+use crate::api;
 use crate::app::App;
 use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
@@ -24,12 +23,14 @@ use crate::fleet::{ExecutorClient, Fleet, Registered};
 use crate::gateway::Gateway;
 use crate::hook::{self, Hook};
 use crate::keeper::Keeper;
+use crate::keys::{Keys, Seal};
 use crate::ledger::{Ledger, LedgerError, SqliteLedger};
 use crate::poll;
 use crate::routing::{self, ExecutorName, Routing};
 use crate::runners::Runners;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
+use crate::update::{SelfUpdate, latest};
 
 const NAME: &str = "yggdrasil-coordinator";
 const LOG_FILE: &str = "/var/log/yggdrasil-coordinator.log";
@@ -52,24 +53,29 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
         .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
     let clients = clients(&routing, &http)?;
     let token = settings.executor_token_file.as_deref().map(bearer).transpose()?;
+    let latest = settings.latest_version_url.clone();
+    let latest = latest.map(|url| latest::Door::new(http.clone(), url));
     let registered = Registered::new(http, token, TASKS_OF_A_RUNNER);
-    let keys = keys(&settings);
-    let address = settings.common.address(!keys.api.is_empty())?;
     let state_path = settings.common.state_path("coordinator")?;
     let runtime = daemon::shutdown::runtime(2)?;
     if settings.common.check {
+        let keys = settings.keys();
+        settings.common.address(!(keys.api.is_empty() && keys.read.is_empty()))?;
         return runtime.block_on(check(&settings, &routing, &state_path));
     }
     let state_dir = StateDir::open(&state_path)?;
     let _logs = daemon::logs::init(&settings.common, NAME, Path::new(LOG_FILE), &state_path)?;
     let (drain, lasting) = (settings.common.drain_timeout, settings.attempt_retention);
     let ended = runtime.block_on(async {
-        let listener = daemon::http::bind(address).await?;
         let shutdown = Shutdown::new();
         shutdown.listen()?;
+        let common = settings.common.clone();
         let (app, asks) =
-            start(settings, routing, clients, shutdown.clone(), state_dir.path()).await?;
-        live(app, asks, listener, keys, registered, lasting, drain).await;
+            start(settings, routing, clients, latest, shutdown.clone(), state_dir.path()).await?;
+        // Keys that were added while it ran protect it as those of the settings do.
+        let address = common.address(app.keys.is_protected())?;
+        let listener = daemon::http::bind(address).await?;
+        live(app, asks, listener, registered, lasting, drain).await;
         Ok(())
     });
     // Whatever still blocks a thread has had the whole drain time.
@@ -81,6 +87,7 @@ async fn start(
     settings: Settings,
     routing: Routing,
     clients: BTreeMap<ExecutorName, ExecutorClient>,
+    latest: Option<latest::Door>,
     shutdown: Shutdown,
     state_dir: &Path,
 ) -> Result<(Arc<App>, mpsc::Receiver<crate::app::Ask>), Exit> {
@@ -97,7 +104,12 @@ async fn start(
     })?;
     let keeper = Arc::new(Keeper::default());
     let runners = Runners::restore(settings.runner_limits(), &records, Arc::clone(&keeper));
+    let seal = Seal::of(state_dir)?;
+    let keys = Keys::restore(&settings.keys(), &records, Arc::clone(&keeper), seal);
+    let update = SelfUpdate::restore(settings.update(), latest, &records, Arc::clone(&keeper));
     let app = Arc::new(App {
+        keys: Arc::new(keys),
+        update: Arc::new(update),
         fleet,
         runners: Arc::new(runners),
         sessions: Sessions::default(),
@@ -134,7 +146,6 @@ async fn live(
     app: Arc<App>,
     asks: mpsc::Receiver<crate::app::Ask>,
     listener: tokio::net::TcpListener,
-    keys: Keys,
     registered: Registered,
     lasting: Duration,
     drain: Duration,
@@ -148,7 +159,7 @@ async fn live(
     let serving = TaskTracker::new();
     serving.spawn(daemon::http::serve(
         listener,
-        api::router(Arc::clone(&app), keys),
+        api::router(Arc::clone(&app)),
         stop_serving.clone(),
         Duration::from_secs(1),
     ));
@@ -171,6 +182,12 @@ async fn live(
     shutdown.spawn(async move {
         watched.hook.watch(watched.runners.losses(), &watched.shutdown.draining).await;
     });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move {
+        watched.keys.watch(&watched.runners, &watched.shutdown.draining).await;
+    });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move { watched.update.watch(&watched.shutdown.draining).await });
     poll::resume_all(&app).await;
     shutdown.spawn(poll::run(Arc::clone(&app), asks));
     daemon::notify::watchdog(&shutdown);
@@ -315,12 +332,6 @@ fn offline_hook(settings: &Settings) -> Result<Hook, Exit> {
         hook::Environment { path: settings.path.clone(), home: settings.common.home.clone() };
     Hook::new(settings.hook.target(), environment)
         .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))
-}
-
-fn keys(settings: &Settings) -> Keys {
-    let api = settings.api_keys.split(',').map(str::trim).filter(|key| !key.is_empty());
-    let admin = settings.admin_api_key.iter().map(|key| key.trim()).filter(|key| !key.is_empty());
-    Keys { api: Tokens::new(api), admin: Tokens::new(admin) }
 }
 
 fn beads_settings(settings: &Settings, state_dir: &Path, ledger: uuid::Uuid) -> BeadsSettings {

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use daemon::duration;
 use daemon::settings::Settings as Common;
+use url::Url;
 
+use crate::keys::{KeySettings, LONGEST_GRACE};
 use crate::runners::Limits;
+use crate::update::UpdateSettings;
 
 /// Finds ready beads, sends each to an executor on the right machine, and writes the truth back.
 ///
@@ -63,6 +67,17 @@ pub struct Settings {
     )]
     pub api_keys: String,
 
+    /// Comma-separated keys that may read and nothing else (GET and HEAD), for dashboards.
+    #[arg(
+        long,
+        env = "READ_API_KEYS",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true,
+        value_name = "KEYS"
+    )]
+    pub read_api_keys: String,
+
     /// The key for /api/admin, and for nothing else; unset: those routes are closed.
     #[arg(long, env = "ADMIN_API_KEY", hide_env_values = true, value_name = "KEY")]
     pub admin_api_key: Option<String>,
@@ -71,6 +86,29 @@ pub struct Settings {
     /// does not name.
     #[arg(long, env = "EXECUTOR_TOKEN_FILE", value_name = "FILE")]
     pub executor_token_file: Option<PathBuf>,
+
+    /// How long a key stays valid after another was put in its place.
+    #[arg(long, env = "API_KEY_GRACE", default_value = "24h", value_name = "DURATION",
+          value_parser = grace)]
+    pub api_key_grace: Duration,
+
+    /// How many requests per second one API key may send; unset: any number.
+    #[arg(long, env = "API_KEY_RATE_LIMIT", value_name = "NUMBER")]
+    pub api_key_rate_limit: Option<NonZeroU32>,
+
+    /// How many requests without a valid key one address may send per minute before it is told to
+    /// wait; 0: any number. A valid key is let in at any time.
+    #[arg(long, env = "AUTH_FAILURE_LIMIT", default_value_t = 30, value_name = "NUMBER")]
+    pub auth_failure_limit: u32,
+
+    /// The command by which the owner of this machine updates the coordinator, for
+    /// POST /api/admin/self-update; run by `sh -c`.
+    #[arg(long, env = "DOCKER_UPDATE_COMMAND", value_name = "COMMAND")]
+    pub docker_update_command: Option<String>,
+
+    /// Where the latest version of the coordinator is asked for: JSON with a member `version`.
+    #[arg(long, env = "LATEST_VERSION_URL", value_name = "URL", value_parser = web_address)]
+    pub latest_version_url: Option<Url>,
 
     /// How many milliseconds a runner's heartbeat is believed, unless its registration says
     /// otherwise.
@@ -104,6 +142,10 @@ pub struct Settings {
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
 
+    /// How to reach Docker: the other `DOCKER_*` variables, handed on to the update command.
+    #[arg(skip)]
+    pub docker: BTreeMap<OsString, OsString>,
+
     /// How to reach a Dolt server: the `BEADS_DOLT_*` variables, handed on to `bd`.
     #[arg(skip)]
     pub beads_server: BTreeMap<OsString, OsString>,
@@ -118,6 +160,56 @@ impl Settings {
             keep_offline: self.runner_retention,
             ..Limits::default()
         }
+    }
+}
+
+impl Settings {
+    /// Returns what opens what.
+    pub fn keys(&self) -> KeySettings {
+        let keys = |text: &str| {
+            let keys = text.split(',').map(str::trim).filter(|key| !key.is_empty());
+            keys.map(str::to_owned).collect()
+        };
+        let admin = self.admin_api_key.as_ref().map(|key| key.trim().to_owned());
+        KeySettings {
+            api: keys(&self.api_keys),
+            read: keys(&self.read_api_keys),
+            admin: admin.filter(|key| !key.is_empty()),
+            grace: self.api_key_grace,
+            rate: self.api_key_rate_limit,
+            failures: NonZeroU32::new(self.auth_failure_limit),
+        }
+    }
+
+    /// Returns how the coordinator itself is updated.
+    pub fn update(&self) -> UpdateSettings {
+        let command = self.docker_update_command.as_ref().map(|command| command.trim().to_owned());
+        let mut env = self.docker.clone();
+        let own = [("PATH", self.path.clone()), ("HOME", self.common.home.clone().map(Into::into))];
+        for (name, value) in own {
+            env.extend(value.map(|value| (OsString::from(name), value)));
+        }
+        UpdateSettings {
+            command: command.filter(|command| !command.is_empty()),
+            url: self.latest_version_url.clone(),
+            env,
+        }
+    }
+}
+
+fn grace(text: &str) -> Result<Duration, String> {
+    let grace = duration::parse(text)?;
+    if grace > LONGEST_GRACE {
+        return Err(format!("at most {}", duration::show(LONGEST_GRACE)));
+    }
+    Ok(grace)
+}
+
+fn web_address(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| error.to_string())?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        other => Err(format!("`{other}` is not http or https")),
     }
 }
 
