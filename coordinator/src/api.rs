@@ -22,6 +22,7 @@ mod beads;
 mod error;
 mod gateway;
 mod health;
+mod input;
 mod metrics;
 mod plan;
 mod runners;

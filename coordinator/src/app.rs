@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::admission::Admission;
 use crate::beads::{Bead, BeadId, Beads, BeadsError, BeadsSettings};
 use crate::board::Board;
+use crate::expected::Expected;
 use crate::fleet::Fleet;
 use crate::gateway::Gateway;
 use crate::hook::Hook;
@@ -42,6 +43,8 @@ pub struct App {
     pub keys: Arc<Keys>,
     /// The update of the coordinator itself.
     pub update: Arc<SelfUpdate>,
+    /// The version that runners should have; settable while running.
+    pub expected_version: Expected,
     pub sessions: Sessions,
     pub gateway: Gateway,
     pub admission: Arc<Admission>,

@@ -6,6 +6,7 @@
 //! - [`beads`], [`ledger`], [`fleet`]: one door per outside thing.
 //! - [`runners`]: what registered at the runner API; [`keeper`]: how that survives a restart.
 //! - [`hook`]: tells the owner when a runner is gone.
+//! - [`expected`]: the version that runners should have.
 //! - [`sessions`], [`gateway`], [`admission`], [`metrics`]: what else the runner API serves.
 //! - [`keys`]: who may ask for what; [`update`]: the update of the coordinator itself.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
@@ -18,6 +19,7 @@ pub mod app;
 pub mod beads;
 pub mod board;
 pub mod dispatch;
+pub mod expected;
 pub mod fleet;
 pub mod gateway;
 pub mod hook;

@@ -19,6 +19,7 @@ use crate::api;
 use crate::app::App;
 use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
+use crate::expected::Expected;
 use crate::fleet::{ExecutorClient, Fleet, Registered};
 use crate::gateway::Gateway;
 use crate::hook::{self, Hook};
@@ -112,6 +113,11 @@ async fn start(
         update: Arc::new(update),
         fleet,
         runners: Arc::new(runners),
+        expected_version: Expected::restore(
+            &settings.expected_runner_version,
+            &records,
+            Arc::clone(&keeper),
+        ),
         sessions: Sessions::default(),
         gateway: Gateway::default(),
         admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),

@@ -4,9 +4,11 @@
 //! it is answered ([`Keeper`]). A heartbeat changes the time and the load only, and is written
 //! within a few seconds. After a restart every lease starts anew.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use protocol::runner::{
     Heartbeat, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RegisterRunner,
     Registered, RequestUpdate, RunnerInfo, RunnerOffline, RunnerTask,
@@ -20,6 +22,7 @@ use uuid::Uuid;
 use crate::keeper::{self, Keeper, NotKept, Ticket};
 use crate::ledger::{Kind, Record};
 
+mod listing;
 mod record;
 mod registry;
 
@@ -98,6 +101,9 @@ pub struct Runners {
     /// Rises when a task comes, ends, or is read by its runner.
     work: watch::Sender<u64>,
     losses: broadcast::Sender<Lost>,
+    /// Rises with each change of anything that a list shows.
+    edition: AtomicU64,
+    listing: listing::Listing,
 }
 
 impl Runners {
@@ -117,6 +123,8 @@ impl Runners {
             presence: watch::Sender::new(0),
             work: watch::Sender::new(0),
             losses: broadcast::Sender::new(LOSSES),
+            edition: AtomicU64::new(1),
+            listing: listing::Listing::default(),
         }
     }
 
@@ -266,6 +274,27 @@ impl Runners {
         self.read().all().map(Runner::listed).collect()
     }
 
+    /// Returns a number that rises with each change of what [`Runners::listing`] shows.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// Returns the list of all runners as JSON, and the edition that it shows.
+    pub fn listing(&self) -> (u64, Bytes) {
+        let edition = self.edition();
+        if let Some(list) = self.listing.of(edition) {
+            return (edition, list);
+        }
+        let (edition, list) = {
+            let registry = self.read();
+            let runners = registry.all();
+            let guess = runners.len() * 512;
+            (self.edition(), listing::write(runners, guess))
+        };
+        self.listing.keep(edition, &list);
+        (edition, list)
+    }
+
     /// Returns one runner with everything that is shown of it.
     pub fn show(&self, id: &str) -> Result<RunnerInfo, RunnersError> {
         self.read().get(id).map(Runner::shown)
@@ -314,6 +343,10 @@ impl Runners {
     /// Hands the rows that changed to the keeper, while the registry is still locked.
     fn commit(&self, registry: &Registry, changes: Changes) -> Option<Ticket> {
         let mut ticket = None;
+        if changes.is_visible() {
+            // Still under the registry's lock, so that an edition never shows two states.
+            self.edition.fetch_add(1, Ordering::AcqRel);
+        }
         let Changes { runners, tasks, gone_tasks, gone_runners, beats, presence, work, lost } =
             changes;
         for id in beats {

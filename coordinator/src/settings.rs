@@ -128,6 +128,17 @@ pub struct Settings {
           value_parser = duration::parse)]
     pub attempt_retention: Duration,
 
+    /// The version that runners should have; empty: any. POST /api/admin/expected-version sets
+    /// another while running, which holds until this setting is changed.
+    #[arg(
+        long,
+        env = "EXPECTED_RUNNER_VERSION",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "VERSION"
+    )]
+    pub expected_runner_version: String,
+
     /// How long a runner that went offline is remembered.
     #[arg(long, env = "RUNNER_RETENTION", default_value = "168h", value_name = "DURATION",
           value_parser = duration::parse)]

@@ -19,6 +19,7 @@ pub mod execute;
 pub mod executor;
 pub mod hook;
 pub mod log;
+mod object;
 pub mod refusal;
 pub mod runner;
 

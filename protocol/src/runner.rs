@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::object;
+
 /// Writes a time as every program of JavaScript does: UTC, three decimals, `Z`.
 pub fn iso(time: Timestamp) -> String {
     format!("{time:.3}")
@@ -26,10 +28,10 @@ pub(crate) fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Resul
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct SystemResources {
     /// The processors.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub cpu: CpuResources,
     /// The memory.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::one")]
     pub memory: MemoryResources,
     /// Seconds since the machine started.
     #[serde(default)]
@@ -167,7 +169,11 @@ pub struct RunnerInfo {
     /// Whether it is believed to be there.
     pub status: RunnerStatus,
     /// What its machine has; absent when it never said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_one"
+    )]
     pub resources: Option<SystemResources>,
     /// Its tasks, oldest first: all that run, and the last ones that ended.
     pub tasks: Vec<RunnerTask>,
@@ -222,7 +228,11 @@ pub struct RegisterRunner {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capabilities: Option<Vec<String>>,
     /// The realms that it can host.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_many"
+    )]
     pub realm_templates: Option<Vec<RealmTemplate>>,
     /// Free labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -231,10 +241,18 @@ pub struct RegisterRunner {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Map<String, Value>>,
     /// What its machine has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_one"
+    )]
     pub resources: Option<SystemResources>,
     /// Its tasks; read at the first registration only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_many"
+    )]
     pub tasks: Option<Vec<RunnerTask>>,
     /// How long a heartbeat of this runner is believed, in milliseconds; absent: `LEASE_TTL_MS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,11 +283,19 @@ pub struct Heartbeat {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// What its machine has now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_one"
+    )]
     pub resources: Option<SystemResources>,
     /// Its tasks as it knows them. They replace those of the same id and the others that ended;
     /// what was put on the list and still runs stays.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "object::maybe_many"
+    )]
     pub tasks: Option<Vec<RunnerTask>>,
     /// `idle`, `pending`, `applying`, `failed` or `applied`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -409,6 +435,17 @@ pub struct RunnerList {
     pub runners: Vec<RunnerInfo>,
     /// How many there are.
     pub count: usize,
+}
+
+/// The answer of `POST /version-check/{version}`: always with HTTP status 200.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+pub struct VersionCheck {
+    /// The version that was asked about.
+    pub version: String,
+    /// The version that runners should have; null when none is expected.
+    pub expected: Option<String>,
+    /// Whether it is the expected one, or none is expected.
+    pub compliant: bool,
 }
 
 /// What a runner says of itself in `metadata` when it is an executor of ours.

@@ -62,6 +62,17 @@ pub struct Changes {
     pub lost: Vec<Lost>,
 }
 
+impl Changes {
+    /// Whether a list of runners looks different now.
+    pub fn is_visible(&self) -> bool {
+        !(self.runners.is_empty()
+            && self.tasks.is_empty()
+            && self.gone_tasks.is_empty()
+            && self.gone_runners.is_empty()
+            && self.beats.is_empty())
+    }
+}
+
 /// A runner whose lease ran out, or that said good-bye.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
