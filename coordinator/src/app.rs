@@ -19,6 +19,7 @@ use crate::keeper::Keeper;
 use crate::keys::Keys;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::plan::Intake;
 use crate::routing::Routing;
 use crate::runners::Runners;
 use crate::sessions::Sessions;
@@ -67,6 +68,11 @@ pub struct App {
 }
 
 impl App {
+    /// Whether new beads are taken, and else why not.
+    pub fn intake(&self) -> Intake {
+        if self.shutdown.draining.is_cancelled() { Intake::Draining } else { self.board.intake() }
+    }
+
     /// Waits until the Beads door is open.
     pub async fn beads(&self) -> Beads {
         let mut beads = self.beads.subscribe();

@@ -55,6 +55,7 @@ pub use read::{Listing, Poisoned};
 pub use settle::{Block, Later, WAITING};
 pub use signal::Signal;
 
+use crate::metrics::BeadsTimes;
 use command::Words;
 use dialect::Help;
 use door::{Door, Start};
@@ -151,6 +152,11 @@ impl Beads {
     /// Tells cheaply whether anybody has written.
     pub fn signal(&self) -> Signal {
         self.inner.signal.clone()
+    }
+
+    /// How long its commands took.
+    pub fn times(&self) -> &Arc<BeadsTimes> {
+        &self.door().times
     }
 
     /// The folder of the store.

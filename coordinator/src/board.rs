@@ -208,6 +208,11 @@ impl Board {
         self.lock().active.values().cloned().collect()
     }
 
+    /// Returns the stage of each open attempt, and since when its end is known.
+    pub fn stages(&self) -> Vec<(crate::ledger::Stage, Option<Timestamp>)> {
+        self.lock().active.values().map(|attempt| (attempt.stage, attempt.ended)).collect()
+    }
+
     /// Returns the open attempt of a bead.
     pub fn active_of(&self, bead: &BeadId) -> Option<Attempt> {
         self.lock().active.values().find(|attempt| attempt.bead == *bead).cloned()
@@ -299,6 +304,11 @@ impl Board {
     /// Returns the beads that we shall reopen.
     pub fn held(&self) -> Vec<Held> {
         self.lock().held.values().cloned().collect()
+    }
+
+    /// Returns how many beads we shall reopen.
+    pub fn held_count(&self) -> usize {
+        self.lock().held.len()
     }
 
     /// Returns what we wait for before we reopen a bead.

@@ -258,6 +258,7 @@ impl Line {
 
     /// Takes the line off the board, and says what stopped it.
     fn finish(&self, stopped: Result<(), Stop>) {
+        self.app.metrics.work().line_over(&self.attempt.bead);
         match stopped {
             Ok(()) | Err(Stop::NotOurs) => self.app.board.end(&self.attempt),
             // The next life goes on; until then the board shows it as it is.

@@ -21,8 +21,10 @@ mod conformance;
 #[cfg(test)]
 mod faulty;
 mod sqlite;
+mod timed;
 
 pub use sqlite::SqliteLedger;
+pub use timed::TimedLedger;
 
 /// Names this ledger and this life of the coordinator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

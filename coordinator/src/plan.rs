@@ -72,6 +72,22 @@ pub enum Intake {
     Draining,
 }
 
+impl Intake {
+    /// Every state.
+    pub const ALL: [Self; 4] =
+        [Self::Open, Self::BeadsTrouble, Self::LedgerTrouble, Self::Draining];
+
+    /// Returns the word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::BeadsTrouble => "beads_trouble",
+            Self::LedgerTrouble => "ledger_trouble",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 /// Everything that a plan depends on.
 #[derive(Debug)]
 pub struct Snapshot<'a> {

@@ -18,7 +18,7 @@ use crate::board::{Planned, Source};
 use crate::dispatch::{self, Todo, Work};
 use crate::fleet::Condition;
 use crate::order::{self, Read};
-use crate::plan::{self, Active, BrokenOrder, Decision, Intake, Listed, Reason, Snapshot};
+use crate::plan::{self, Active, BrokenOrder, Decision, Listed, Reason, Snapshot};
 use crate::routing::ExecutorName;
 
 mod earlier;
@@ -149,7 +149,8 @@ async fn list(app: &App, beads: &Beads) -> Came {
     let begun = Instant::now();
     let now = Timestamp::now();
     let listing = beads.ready(|bead| listed(bead, now)).await;
-    match listing {
+    let took = begun.elapsed();
+    let came = match listing {
         Ok(Listing { items, dropped, poisoned, unreadable }) => {
             debug!(orders = items.len(), others = dropped, "listed");
             if unreadable > 0 {
@@ -167,7 +168,9 @@ async fn list(app: &App, beads: &Beads) -> Came {
             app.board.trouble(Source::Listing, trouble_text(&error));
             Came::Failed
         }
-    }
+    };
+    app.metrics.work().listed(came.as_str(), took);
+    came
 }
 
 fn listed(bead: Bead, now: Timestamp) -> Option<Listed> {
@@ -202,8 +205,7 @@ fn make_plan(app: &App) -> Arc<Planned> {
     let (listed, _, _) = app.board.listing();
     let fleet = app.fleet.states();
     let now = Timestamp::now();
-    let intake =
-        if app.shutdown.draining.is_cancelled() { Intake::Draining } else { app.board.intake() };
+    let (intake, begun) = (app.intake(), Instant::now());
     let size_limit = app.beads.borrow().as_ref().and_then(|beads| beads.dialect().size_limit);
     let plan = plan::plan(&Snapshot {
         now,
@@ -215,6 +217,7 @@ fn make_plan(app: &App) -> Arc<Planned> {
         recent_starts,
         size_limit,
     });
+    app.metrics.work().planned(begun.elapsed());
     let planned = Arc::new(Planned { at: now, listed, plan });
     app.board.keep_plan(Arc::clone(&planned));
     planned
@@ -241,6 +244,9 @@ fn begin(app: &Arc<App>, planned: &Planned) {
         };
         if !matches!(todo, Todo::Offer(_)) {
             blocking += 1;
+        }
+        if let (Todo::Offer(_), Ok(order)) = (&todo, &listed.order) {
+            app.metrics.work().planned_start(&order.bead, order.created_at, listed.first_seen);
         }
         app.board.reserve(reservation(listed, &todo));
         let work = Work { order: listed.order.clone(), todo };

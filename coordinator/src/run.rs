@@ -25,7 +25,8 @@ use crate::gateway::Gateway;
 use crate::hook::{self, Hook};
 use crate::keeper::Keeper;
 use crate::keys::{Keys, Seal};
-use crate::ledger::{Ledger, LedgerError, SqliteLedger};
+use crate::ledger::{Ledger, LedgerError, SqliteLedger, TimedLedger};
+use crate::metrics::Metrics;
 use crate::poll;
 use crate::routing::{self, ExecutorName, Routing};
 use crate::runners::Runners;
@@ -104,6 +105,7 @@ async fn start(
         Exit::software(format!("cannot read the ledger in {}: {error}", state_dir.display()))
     })?;
     let keeper = Arc::new(Keeper::default());
+    let metrics = Arc::new(Metrics::new(settings.metrics.clone()));
     let runners = Runners::restore(settings.runner_limits(), &records, Arc::clone(&keeper));
     let seal = Seal::of(state_dir)?;
     let keys = Keys::restore(&settings.keys(), &records, Arc::clone(&keeper), seal);
@@ -122,11 +124,11 @@ async fn start(
         gateway: Gateway::default(),
         admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),
         hook: offline_hook(&settings)?,
-        metrics: Arc::default(),
+        metrics: Arc::clone(&metrics),
         keeper,
         board,
         routing,
-        ledger: Arc::new(ledger),
+        ledger: Arc::new(TimedLedger::new(ledger, metrics.work().ledger())),
         shutdown,
         beads_settings: beads_settings(&settings, state_dir, identity.ledger),
         beads: watch::Sender::new(None),

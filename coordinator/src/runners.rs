@@ -27,7 +27,7 @@ mod record;
 mod registry;
 
 pub use record::{KeyPush, Runner, Task, Update};
-pub use registry::{Changes, Ended, Lost, Moment, Registry};
+pub use registry::{Changes, Comings, Ended, Lost, Moment, Registry};
 
 /// Between two looks for leases that are over.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);

@@ -150,6 +150,9 @@ pub struct Settings {
     #[command(flatten)]
     pub hook: crate::hook::Settings,
 
+    #[command(flatten)]
+    pub metrics: crate::metrics::Options,
+
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
 

@@ -52,6 +52,11 @@ impl Call {
         self.json
     }
 
+    /// The sub-command.
+    pub(super) fn verb(&self) -> &'static str {
+        self.verb
+    }
+
     /// The bead it is about.
     pub(super) fn bead(&self) -> Option<&BeadId> {
         self.bead.as_ref()

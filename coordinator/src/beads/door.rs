@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemon::process::{Captured, Command, ExitKind, SpawnError, Why, capture};
 use serde_json::value::RawValue;
@@ -26,6 +26,7 @@ use super::dialect::beginning;
 use super::error::BeadsError;
 use super::parse;
 use super::workspace::Store;
+use crate::metrics::{BeadsTimes, Turn};
 
 /// 10,000 beads take about 10 MiB; one bead may carry 1 MiB.
 const ANSWER_BYTES: usize = 256 * 1024 * 1024;
@@ -113,6 +114,7 @@ impl Said {
 pub(super) struct Door {
     jobs: mpsc::UnboundedSender<Job>,
     pub(super) words: Arc<Words>,
+    pub(super) times: Arc<BeadsTimes>,
 }
 
 impl fmt::Debug for Door {
@@ -125,6 +127,7 @@ enum Job {
     Run {
         call: Call,
         answer: oneshot::Sender<Result<Said, BeadsError>>,
+        turn: Turn,
     },
     /// Dropped when everything before it has ended.
     Mark(oneshot::Sender<()>),
@@ -134,12 +137,17 @@ impl Door {
     /// Opens the queue; must be called on the runtime that is to run it.
     pub(super) fn open(start: Start, words: Words, store: Store) -> Self {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        let words = Arc::new(words);
-        let queue =
-            Queue { program: words.dialect.to_string(), words: words.clone(), start, store };
+        let (words, times) = (Arc::new(words), Arc::<BeadsTimes>::default());
+        let queue = Queue {
+            program: words.dialect.to_string(),
+            words: words.clone(),
+            start,
+            store,
+            times: times.clone(),
+        };
         // The queue ends with its last door, so nobody has to wait for the tracker.
         let _task = TaskTracker::new().spawn(queue.serve(waiting));
-        Self { jobs, words }
+        Self { jobs, words, times }
     }
 
     /// Runs one command when its turn has come.
@@ -147,7 +155,8 @@ impl Door {
     /// Once it runs it is finished even when nobody waits for the answer any more.
     pub(super) async fn run(&self, call: Call) -> Result<Said, BeadsError> {
         let (answer, said) = oneshot::channel();
-        if self.jobs.send(Job::Run { call, answer }).is_err() {
+        let turn = self.times.turn();
+        if self.jobs.send(Job::Run { call, answer, turn }).is_err() {
             return Err(BeadsError::Stopped);
         }
         said.await.unwrap_or(Err(BeadsError::Stopped))
@@ -186,6 +195,7 @@ struct Queue {
     words: Arc<Words>,
     start: Start,
     store: Store,
+    times: Arc<BeadsTimes>,
 }
 
 impl Queue {
@@ -193,7 +203,7 @@ impl Queue {
         // The first command may find a store that has to be migrated.
         let mut limit = self.start.limit * 2;
         while let Some(job) = jobs.recv().await {
-            let Job::Run { call, answer } = job else { continue };
+            let Job::Run { call, answer, turn: _turn } = job else { continue };
             if answer.is_closed() {
                 continue;
             }
@@ -205,10 +215,16 @@ impl Queue {
             let ending = if self.start.may_be_ended { PATIENCE } else { Duration::ZERO };
             let never = CancellationToken::new();
             let mut running = pin!(capture(command, ANSWER_BYTES, &never));
-            if let Ok(captured) = timeout(limit + ending, &mut running).await {
-                let _gone = answer.send(self.judge(&call, captured, limit));
-            } else {
-                let _gone = answer.send(Err(self.late(&call, limit)));
+            let begun = Instant::now();
+            let ended = timeout(limit + ending, &mut running).await.ok();
+            let is_late = ended.is_none();
+            let said = ended.map_or_else(
+                || Err(self.late(&call, limit)),
+                |captured| self.judge(&call, captured, limit),
+            );
+            self.times.ran(call.verb(), begun.elapsed(), said.as_ref().err());
+            let _gone = answer.send(said);
+            if is_late {
                 self.refuse_until(&mut running, &mut jobs, &call, limit).await;
             }
             limit = self.start.limit;

@@ -23,6 +23,20 @@ pub enum BeadsTrouble {
     Garbage,
 }
 
+impl BeadsTrouble {
+    /// Returns the word for programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Setup => "setup",
+            Self::Busy => "busy",
+            Self::NotFound => "not_found",
+            Self::TooBig => "too_big",
+            Self::Refused => "refused",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
 /// Why a Beads command did not do what it was run for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ use protocol::refusal::{Refusal, RefusalCode};
 use tracing::{debug, info, warn};
 
 use super::{Line, Stop, grace_is_over, missing};
-use crate::fleet::{ClientError, Offer};
+use crate::fleet::{ClientError, Door, Offer};
 use crate::ledger::Step;
 use crate::settle::{Class, End};
 
@@ -57,10 +57,14 @@ impl Line {
                 Ok(Offer::Accepted) => {
                     app.fleet.accepted(&name);
                     info!(executor = %name, "{} runs on {name}", self.attempt.bead);
+                    self.count_start(&client);
                     self.advance(Step::Running).await?;
                     return Ok(None);
                 }
-                Ok(Offer::Ended(outcome)) => return Ok(Some(End::Outcome(outcome))),
+                Ok(Offer::Ended(outcome)) => {
+                    self.count_start(&client);
+                    return Ok(Some(End::Outcome(outcome)));
+                }
                 Err(error) => failed(&error),
             };
             let (class, error, asked_wait) = match failed {
@@ -84,6 +88,12 @@ impl Line {
             }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+    }
+
+    fn count_start(&self, door: &Door) {
+        let Some(name) = &self.attempt.executor else { return };
+        let by_execute = matches!(door, Door::Execute(_));
+        self.app.metrics.work().started(&self.attempt.bead, name.as_str(), by_execute);
     }
 
     fn note_refusal(

@@ -33,11 +33,21 @@ impl Line {
             log_url: self.log_url(),
         };
         let verdict = settle::verdict(&facts, &end, Timestamp::now(), &self.app.routing.retry);
+        self.count_end(&end, &verdict);
         let outcome = match end {
             End::Outcome(outcome) => Some(outcome),
             End::Lost { .. } | End::NotStarted { .. } | End::Permanent { .. } => None,
         };
         self.advance(Step::Ended { outcome, verdict: Box::new(verdict) }).await
+    }
+
+    fn count_end(&self, end: &End, verdict: &Verdict) {
+        let executor = self.attempt.executor.as_ref();
+        let door = executor.and_then(|name| self.app.fleet.door(name));
+        // What is on a task list is counted there.
+        let by_execute = matches!(door, Some(Door::Execute(_)));
+        let executor = executor.map(crate::routing::ExecutorName::as_str);
+        self.app.metrics.work().ended(end, verdict, executor, by_execute);
     }
 
     /// Writes the verdict into the bead, for as long as that takes.
@@ -62,6 +72,7 @@ impl Line {
         };
         self.works_again();
         self.report(&verdict);
+        self.app.metrics.work().settled(&verdict);
         if matches!(verdict, Verdict::Block { class: Class::Lost, .. }) {
             self.advance(Step::Lost).await?;
             return Ok(Written::Lost);

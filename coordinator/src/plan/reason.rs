@@ -62,6 +62,29 @@ pub enum Wait {
 }
 
 impl Wait {
+    /// Every stable code.
+    pub const CODES: [&str; 19] = [
+        "beads_trouble",
+        "ledger_trouble",
+        "coordinator_draining",
+        "too_big",
+        "no_executor",
+        "no_runner",
+        "runner_offline",
+        "brake",
+        "limit_total",
+        "limit_type",
+        "limit_label",
+        "limit_executor",
+        "limit_host",
+        "exclusive",
+        "executor_busy",
+        "executor_unknown",
+        "executor_draining",
+        "executor_away",
+        "executor_misconfigured",
+    ];
+
     /// Whether more room is all that is missing.
     pub fn is_for_room(self) -> bool {
         match self {

@@ -33,6 +33,16 @@ pub(super) enum Came {
     Failed,
 }
 
+impl Came {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// When the next listing and the next plan are due.
 #[expect(clippy::struct_excessive_bools, reason = "five events that come and go by themselves")]
 #[derive(Debug)]

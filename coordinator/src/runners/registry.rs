@@ -96,6 +96,21 @@ pub struct Registry {
     pub dispatched: u64,
     /// How many ended in this life, by status.
     pub ended: Ended,
+    /// How many came and went in this life.
+    pub comings: Comings,
+}
+
+/// How many runners came and went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Comings {
+    /// Registered for the first time.
+    pub registered: u64,
+    /// Were offline and are back.
+    pub returned: u64,
+    /// Said good-bye.
+    pub left: u64,
+    /// Lost their lease.
+    pub lost: u64,
 }
 
 /// How many tasks ended.
@@ -108,7 +123,14 @@ pub struct Ended {
 impl Registry {
     /// Makes an empty registry.
     pub fn new(limits: Limits) -> Self {
-        Self { runners: IndexMap::new(), limits, next: 1, dispatched: 0, ended: Ended::default() }
+        Self {
+            runners: IndexMap::new(),
+            limits,
+            next: 1,
+            dispatched: 0,
+            ended: Ended::default(),
+            comings: Comings::default(),
+        }
     }
 
     /// Takes over what an earlier life wrote; every lease starts anew.
@@ -183,6 +205,7 @@ impl Registry {
         fresh.lease_ends = Some(now.mono + self.lease_of(&fresh));
         if let Some(known) = self.runners.get_mut(&id) {
             let before = known.clone_without_tasks();
+            self.comings.returned += u64::from(!before.is_online());
             fresh.tasks = std::mem::take(&mut known.tasks);
             fresh.running = known.running;
             fresh.update.clone_from(&known.update);
@@ -198,6 +221,7 @@ impl Registry {
             }
             *known = fresh;
         } else {
+            self.comings.registered += 1;
             changes.presence = true;
             changes.runners.push(id.clone());
             self.runners.insert(id.clone(), fresh);
@@ -239,6 +263,7 @@ impl Registry {
         let told = body
             .update_status
             .is_some_and(|status| updates::note_status(runner, status, body.update_log));
+        self.comings.returned += u64::from(came_back);
         changes.presence |= came_back;
         if came_back || told {
             changes.runners.push(id.clone());

@@ -23,6 +23,7 @@ impl Registry {
             let running = runner.tasks.values().filter(|task| task.is_running());
             let ids = running.map(|task| task.wire.task_id.clone()).collect();
             changes.lost.push(lost(runner, "offline_requested", ids));
+            self.comings.left += 1;
         }
         Ok(())
     }
@@ -47,6 +48,7 @@ impl Registry {
                 let ids = tasks::lose_all(runner, &why, now, changes);
                 self.ended.failed += ids.len() as u64;
                 changes.lost.push(lost(runner, "lease_expired", ids));
+                self.comings.lost += 1;
             } else if runner.running > 0 {
                 let why = "the runner was stopped and did not report it";
                 self.ended.failed += tasks::lose_all(runner, why, now, changes).len() as u64;
