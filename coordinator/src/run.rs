@@ -110,17 +110,24 @@ async fn start(
     let seal = Seal::of(state_dir)?;
     let keys = Keys::restore(&settings.keys(), &records, Arc::clone(&keeper), seal);
     let update = SelfUpdate::restore(settings.update(), latest, &records, Arc::clone(&keeper));
+    let runners = Arc::new(runners);
+    let sessions = Sessions::restore(
+        settings.session_limits(),
+        &records,
+        Arc::clone(&keeper),
+        Arc::clone(&runners),
+    );
     let app = Arc::new(App {
         keys: Arc::new(keys),
         update: Arc::new(update),
         fleet,
-        runners: Arc::new(runners),
+        runners,
         expected_version: Expected::restore(
             &settings.expected_runner_version,
             &records,
             Arc::clone(&keeper),
         ),
-        sessions: Sessions::default(),
+        sessions,
         gateway: Gateway::default(),
         admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),
         hook: offline_hook(&settings)?,
@@ -196,6 +203,8 @@ async fn live(
     });
     let watched = Arc::clone(&app);
     shutdown.spawn(async move { watched.update.watch(&watched.shutdown.draining).await });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move { watched.sessions.watch(&watched.shutdown.draining).await });
     poll::resume_all(&app).await;
     shutdown.spawn(poll::run(Arc::clone(&app), asks));
     daemon::notify::watchdog(&shutdown);

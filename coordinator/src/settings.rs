@@ -139,7 +139,7 @@ pub struct Settings {
     )]
     pub expected_runner_version: String,
 
-    /// How long a runner that went offline is remembered.
+    /// How long a runner that went offline is remembered, and what has ended of sessions and realms.
     #[arg(long, env = "RUNNER_RETENTION", default_value = "168h", value_name = "DURATION",
           value_parser = duration::parse)]
     pub runner_retention: Duration,
@@ -150,8 +150,15 @@ pub struct Settings {
     #[command(flatten)]
     pub hook: crate::hook::Settings,
 
+<<<<<<< HEAD
     #[command(flatten)]
     pub metrics: crate::metrics::Options,
+=======
+    /// How long a runner may take to start a realm before the sessions that wait for it fail.
+    #[arg(long, env = "REALM_START_TIMEOUT", default_value = "60s", value_name = "DURATION",
+          value_parser = duration::parse)]
+    pub realm_start_timeout: Duration,
+>>>>>>> c758b4a (sessions: a realm is made by its runner, and both survive a crash)
 
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
@@ -173,6 +180,15 @@ impl Settings {
             lease: Duration::from_millis(self.lease_ttl_ms.max(least)),
             keep_offline: self.runner_retention,
             ..Limits::default()
+        }
+    }
+
+    /// Returns what sessions and realms may be and take up.
+    pub fn session_limits(&self) -> crate::sessions::Limits {
+        crate::sessions::Limits {
+            start: self.realm_start_timeout,
+            keep: self.runner_retention,
+            ..crate::sessions::Limits::default()
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`admission`]: circuit breakers, and whether new work is taken.
 //! - [`runner`]: the runner API, as existing Ratatoskr daemons and consumers know it.
 //! - [`hook`]: what is told when a runner is gone.
+//! - [`session`]: sessions and realms, as the same consumers know them.
 //! - [`log`]: the headers that come with a piece of a log.
 //!
 //! Shapes and JSON Schemas only: nothing here does I/O or reads a clock. Members are only ever
@@ -22,6 +23,7 @@ pub mod log;
 mod object;
 pub mod refusal;
 pub mod runner;
+pub mod session;
 
 /// The version of the executor protocol that this crate speaks, shown by `/status`.
 pub const PROTOCOL: u32 = 1;

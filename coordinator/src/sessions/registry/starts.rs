@@ -1,0 +1,163 @@
+//! Realms that runners are asked to create: the task on the runner's list, and what comes of it.
+//!
+//! The id of the task follows from the id of the realm, so that asking twice, as after a crash
+//! in between, is refused as a duplicate and does no harm.
+
+use protocol::runner::{COMPLETED, FAILED, NewRunnerTask, RunnerTask};
+use protocol::session::NewEndpoints;
+use serde_json::{Map, Value, json};
+
+use super::{Changes, ERROR, Moment, Registry, realms, state};
+use crate::runners;
+
+/// The type of the task that asks a runner for a realm.
+const CREATE: &str = "realm-create";
+/// The type of the task that tells a runner to take one away.
+const DESTROY: &str = "realm-destroy";
+
+impl Registry {
+    /// Returns what the runner of a realm is to be asked; none when it was asked.
+    pub fn request_for(&self, realm_id: &str) -> Option<(String, NewRunnerTask)> {
+        let realm = self.realms.get(realm_id).filter(|r| r.is_awaited() && !r.handed)?;
+        let metadata = json!({
+            "realmId": realm_id,
+            "template": realm.wire.template_id,
+            "templateType": realm.kind,
+            "sessionId": realm.session,
+        });
+        Some((realm.wire.runner_id.clone(), task(realm.task.clone(), CREATE, metadata)))
+    }
+
+    /// Returns what the runner of a realm is to be told when the realm goes; none for a realm
+    /// that was not created on our word.
+    pub fn farewell_for(&self, realm_id: &str) -> Option<(String, NewRunnerTask)> {
+        let realm = self.realms.get(realm_id).filter(|realm| realm.task.is_some())?;
+        let id = Some(format!("task-destroy-{realm_id}"));
+        let metadata = json!({"realmId": realm_id});
+        Some((realm.wire.runner_id.clone(), task(id, DESTROY, metadata)))
+    }
+
+    /// The runner was asked.
+    pub fn handed(&mut self, realm_id: &str, changes: &mut Changes) {
+        if let Some(realm) = self.realms.get_mut(realm_id)
+            && !realm.handed
+        {
+            realm.handed = true;
+            changes.realms.push(realm_id.to_owned());
+        }
+    }
+
+    /// The realm will not come.
+    pub fn start_failed(&mut self, realm_id: &str, why: &str, now: Moment, changes: &mut Changes) {
+        if self.realms.get(realm_id).is_some_and(super::Realm::is_awaited) {
+            self.remove_realm(realm_id, why, now, changes);
+        }
+    }
+
+    /// Looks at the tasks of the realms that are awaited.
+    pub fn follow(&mut self, hosts: &runners::Registry, now: Moment, changes: &mut Changes) {
+        let awaited: Vec<_> = self
+            .realms
+            .values()
+            .filter(|realm| realm.is_awaited())
+            .filter_map(|realm| {
+                let task = realm.task.clone()?;
+                Some((realm.wire.id.clone(), realm.wire.runner_id.clone(), task, realm.handed))
+            })
+            .collect();
+        for (realm_id, runner, task, handed) in awaited {
+            if !handed {
+                changes.to_ask.push(realm_id);
+                continue;
+            }
+            let Ok(task) = hosts.task(&runner, &task) else { continue };
+            match &*task.wire.status {
+                COMPLETED => {
+                    self.created(&realm_id, &task.wire, now, changes);
+                }
+                // Our own word, as when the runner was lost: it may still come.
+                FAILED if task.lost.is_some() => {}
+                FAILED => {
+                    let name = hosts.get(&runner).map_or(&*runner, |runner| &*runner.name);
+                    let why = error_of(&task.wire).unwrap_or("it did not say why");
+                    let why = format!("{name} could not create the realm {realm_id}: {why}");
+                    self.start_failed(&realm_id, &why, now, changes);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The task is done; without endpoints the realm is still to register.
+    fn created(&mut self, realm_id: &str, task: &RunnerTask, now: Moment, changes: &mut Changes) {
+        let Some(told) = endpoints_of(task) else { return };
+        let Some(realm) = self.realms.get_mut(realm_id) else { return };
+        realms::take_endpoints(realm, told);
+        realms::arrive(realm, now);
+        changes.realms.push(realm_id.to_owned());
+        self.tell_sessions(realm_id, now, changes);
+    }
+
+    /// Ends the waiting for realms that do not come.
+    pub(super) fn give_up_late_ones(&mut self, now: Moment, changes: &mut Changes) {
+        let late: Vec<_> = self
+            .realms
+            .values()
+            .filter(|realm| {
+                realm.is_awaited()
+                    && !realm.given_up
+                    && realm.start_ends.is_some_and(|ends| ends <= now.mono)
+            })
+            .map(|realm| (realm.wire.id.clone(), realm.wire.runner_id.clone()))
+            .collect();
+        let limit = self.limits.start.as_secs_f64();
+        for (realm_id, runner) in late {
+            if let Some(realm) = self.realms.get_mut(&realm_id) {
+                realm.given_up = true;
+                state::UNHEALTHY.clone_into(&mut realm.wire.state);
+                realm.wire.updated_at = now.at;
+            }
+            let why = format!(
+                "the realm {realm_id} did not start on the runner {runner} within {limit} s"
+            );
+            self.fail_sessions(&realm_id, &why, now, changes);
+            changes.realms.push(realm_id.clone());
+            changes.given_up.push(realm_id);
+        }
+    }
+
+    /// Returns the runner and the task of a realm that is still awaited.
+    pub fn task_of(&self, realm_id: &str) -> Option<(String, String)> {
+        let realm = self.realms.get(realm_id).filter(|realm| realm.is_awaited())?;
+        Some((realm.wire.runner_id.clone(), realm.task.clone()?))
+    }
+}
+
+fn task(id: Option<String>, kind: &str, metadata: Value) -> NewRunnerTask {
+    let metadata = match metadata {
+        Value::Object(metadata) => metadata,
+        _ => Map::new(),
+    };
+    let session = metadata.get("sessionId").and_then(Value::as_str).map(str::to_owned);
+    NewRunnerTask {
+        task_id: id,
+        kind: Some(kind.to_owned()),
+        status: None,
+        correlation_id: session,
+        metadata: Some(metadata),
+    }
+}
+
+fn endpoints_of(task: &RunnerTask) -> Option<NewEndpoints> {
+    let told = task.metadata.as_ref()?.get("endpoints")?;
+    let text = |name: &str| {
+        let text = told.get(name)?.as_str()?;
+        // As long as a realm's own word may be.
+        (!text.is_empty() && text.len() <= 2048).then(|| text.to_owned())
+    };
+    Some(NewEndpoints { observation: Some(text("observation")?), input: Some(text("input")?) })
+}
+
+fn error_of(task: &RunnerTask) -> Option<&str> {
+    task.metadata.as_ref()?.get(ERROR)?.as_str().and_then(|text| text.lines().next())
+}
