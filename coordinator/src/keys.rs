@@ -193,8 +193,8 @@ pub struct Rotation<'a> {
 /// What a rotation did.
 #[derive(Debug)]
 pub struct Rotated {
-    /// The new key's id.
-    pub id: String,
+    /// The new key.
+    pub key: Key,
     /// How many keys are valid now, those in their grace time included.
     pub valid: usize,
     /// Those that will end, soonest first.
@@ -364,13 +364,13 @@ impl Keys {
             let mut retiring: Vec<Key> =
                 chain.valid(now).filter(|key| key.row.ends.is_some()).cloned().collect();
             retiring.sort_by_key(|key| key.row.ends);
-            let rotated = Rotated { id: digest.id(), valid: chain.valid(now).count(), retiring };
-            (rotated, ticket)
+            let key = chain.get(&digest).cloned().ok_or(KeysError::Empty)?;
+            (Rotated { key, valid: chain.valid(now).count(), retiring }, ticket)
         };
         self.changed.notify_one();
         self.keeper.until(ticket).await?;
         info!(
-            key = rotated.id,
+            key = %rotated.key.id,
             retiring = rotated.retiring.len(),
             "a new API key is valid; those before it end within {}",
             daemon::duration::show(grace)

@@ -201,6 +201,25 @@ impl Runners {
         self.change(|registry, now, changes| registry.request_update(id, body, now, changes)).await
     }
 
+    /// Notes an update for these runners, or for all; returns those that there are.
+    pub async fn request_updates(
+        &self,
+        ids: Option<&[String]>,
+        body: &RequestUpdate,
+    ) -> Result<Vec<String>, RunnersError> {
+        self.change(|registry, now, changes| {
+            let known: Vec<String> = match ids {
+                Some(ids) => ids.iter().filter(|id| registry.get(id).is_ok()).cloned().collect(),
+                None => registry.all().map(|runner| runner.id.clone()).collect(),
+            };
+            for id in &known {
+                registry.request_update(id, body.clone(), now, changes)?;
+            }
+            Ok(known)
+        })
+        .await
+    }
+
     /// Notes a key that these runners are to use; returns those that there are.
     pub async fn push_key(
         &self,

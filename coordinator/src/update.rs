@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
-use url::Url;
 
 use crate::keeper::{self, Keeper, NotKept, Ticket};
 use crate::ledger::{Kind, Record};
@@ -27,7 +26,7 @@ mod tests;
 /// The version that runs.
 pub const CURRENT: &str = env!("CARGO_PKG_VERSION");
 /// How long the command may take.
-const LIMIT: Duration = Duration::from_mins(2);
+pub const LIMIT: Duration = Duration::from_mins(2);
 /// Between two looks for the latest version.
 const ASK_EVERY: Duration = Duration::from_mins(30);
 /// The most of the command's output that is kept.
@@ -36,14 +35,14 @@ const LOG_BYTES: usize = 8 * 1024;
 const ID: &str = "self_update";
 
 /// What the settings say of it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct UpdateSettings {
     /// What brings the next version, by `sh -c`.
     pub command: Option<String>,
-    /// Where the latest version is asked for.
-    pub url: Option<Url>,
     /// The whole environment of the command.
     pub env: BTreeMap<OsString, OsString>,
+    /// How long the command may take.
+    pub limit: Duration,
 }
 
 /// How the last update went.
@@ -244,8 +243,9 @@ impl SelfUpdate {
     /// Runs the command to its end.
     async fn run(&self, stop: &CancellationToken) {
         let Some(line) = &self.settings.command else { return };
-        let mut command =
-            Command::new("/bin/sh").args([OsString::from("-c"), line.into()]).limit(LIMIT);
+        let mut command = Command::new("/bin/sh")
+            .args([OsString::from("-c"), line.into()])
+            .limit(self.settings.limit);
         command.env.clone_from(&self.settings.env);
         command.cwd = Some("/".into());
         info!("the update of the coordinator starts");

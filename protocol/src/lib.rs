@@ -5,6 +5,7 @@
 //! - [`executor`]: what an executor says of itself (`/health`, `/status`, `/attempts`).
 //! - [`coordinator`]: what the coordinator answers to `ygg` and to people.
 //! - [`admission`]: circuit breakers, and whether new work is taken.
+//! - [`admin`]: what the holder of the admin key may do there.
 //! - [`runner`]: the runner API, as existing Ratatoskr daemons and consumers know it.
 //! - [`hook`]: what is told when a runner is gone.
 //! - [`session`]: sessions and realms, as the same consumers know them.
@@ -14,6 +15,7 @@
 //! added; a reader ignores members that it does not know.
 #![warn(missing_docs)]
 
+pub mod admin;
 pub mod admission;
 pub mod coordinator;
 pub mod execute;

@@ -102,3 +102,18 @@ impl<S: Sync> FromRequestParts<S> for Caller {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or(nobody))
     }
 }
+/// Proof that the caller has shown the admin key: a second lock behind the layer's.
+#[derive(Debug)]
+pub(super) struct Admin;
+
+impl<S: Sync> FromRequestParts<S> for Admin {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        let caller = parts.extensions.get::<Caller>();
+        if caller.is_some_and(|caller| caller.rights == Rights::Admin) {
+            return Ok(Self);
+        }
+        Err(refusal(Denial::NoAdminKey { closed: false }))
+    }
+}

@@ -37,6 +37,9 @@ pub struct Runner {
     pub key_push: Option<KeyPush>,
     pub update_status: Option<String>,
     pub update_log: Option<String>,
+    /// The id of the API key that its last registration or heartbeat came with.
+    #[serde(default)]
+    pub key: Option<String>,
     /// Until when it is believed; starts anew with each life of the coordinator.
     #[serde(skip)]
     pub lease_ends: Option<Instant>,

@@ -212,6 +212,7 @@ impl Registry {
             fresh.key_push.clone_from(&known.key_push);
             fresh.update_status.clone_from(&known.update_status);
             fresh.update_log.clone_from(&known.update_log);
+            fresh.key.clone_from(&known.key);
             updates::note_version(&mut fresh);
             changes.presence |= differs_in_presence(&before, &fresh);
             if is_beat_only(&before, &fresh) {
@@ -337,6 +338,7 @@ fn fresh(body: RegisterRunner, id: &str, seq: u64, first: Timestamp, now: Moment
         key_push: None,
         update_status: None,
         update_log: None,
+        key: None,
         lease_ends: None,
         tasks: tasks.collect(),
         running: 0,

@@ -71,7 +71,8 @@ impl Door {
             }
         }
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| LatestError::NoVersion)?;
-        let version = answer.version.trim().trim_start_matches('v');
+        let version = answer.version.trim();
+        let version = version.strip_prefix('v').unwrap_or(version);
         let fits = !version.is_empty()
             && version.len() <= VERSION_BYTES
             && version.bytes().all(|byte| byte.is_ascii_graphic());

@@ -63,6 +63,10 @@ impl Registry {
     /// Notes the key that a runner's request came with: a pushed one has arrived.
     pub fn note_key(&mut self, id: &str, key: Option<&str>, changes: &mut Changes) {
         let Some(runner) = self.runners.get_mut(id) else { return };
+        if runner.key.as_deref() != key {
+            runner.key = key.map(str::to_owned);
+            changes.beats.push(id.to_owned());
+        }
         if let Some(push) = &runner.key_push
             && key == Some(push.key.as_str())
         {
