@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::keys::{KeySettings, LONGEST_GRACE};
 use crate::runners::Limits;
-use crate::update::{self, UpdateSettings};
+use crate::update::UpdateSettings;
 
 /// Finds ready beads, sends each to an executor on the right machine, and writes the truth back.
 ///
@@ -150,15 +150,13 @@ pub struct Settings {
     #[command(flatten)]
     pub hook: crate::hook::Settings,
 
-<<<<<<< HEAD
     #[command(flatten)]
     pub metrics: crate::metrics::Options,
-=======
+
     /// How long a runner may take to start a realm before the sessions that wait for it fail.
     #[arg(long, env = "REALM_START_TIMEOUT", default_value = "60s", value_name = "DURATION",
           value_parser = duration::parse)]
     pub realm_start_timeout: Duration,
->>>>>>> c758b4a (sessions: a realm is made by its runner, and both survive a crash)
 
     #[arg(long, env = "PATH", hide = true)]
     pub path: Option<OsString>,
@@ -221,8 +219,8 @@ impl Settings {
         }
         UpdateSettings {
             command: command.filter(|command| !command.is_empty()),
+            url: self.latest_version_url.clone(),
             env,
-            limit: update::LIMIT,
         }
     }
 }
