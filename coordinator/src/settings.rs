@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::keys::{KeySettings, LONGEST_GRACE};
 use crate::runners::Limits;
-use crate::update::UpdateSettings;
+use crate::update::{self, UpdateSettings};
 
 /// Finds ready beads, sends each to an executor on the right machine, and writes the truth back.
 ///
@@ -219,8 +219,8 @@ impl Settings {
         }
         UpdateSettings {
             command: command.filter(|command| !command.is_empty()),
-            url: self.latest_version_url.clone(),
             env,
+            limit: update::LIMIT,
         }
     }
 }
