@@ -23,6 +23,7 @@ mod error;
 mod gateway;
 mod health;
 mod input;
+mod layers;
 mod metrics;
 mod plan;
 mod runners;
@@ -32,7 +33,7 @@ use error::Problem;
 
 /// Returns the whole API.
 pub fn router(app: Arc<App>) -> Router {
-    let (described, _document) = OpenApiRouter::new()
+    let (described, document) = OpenApiRouter::new()
         .merge(runners::routes())
         .merge(admin::routes())
         .merge(admission::routes())
@@ -40,7 +41,16 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(gateway::routes())
         .merge(metrics::routes())
         .split_for_parts();
-    described
+    let plain = [
+        "/health",
+        "/poll",
+        "/api/plan",
+        "/api/beads/{id}",
+        "/api/attempts/{id}",
+        "/api/attempts/{id}/log",
+    ];
+    let paths = layers::Paths::new(document.paths.paths.keys().map(String::as_str).chain(plain));
+    let routes = described
         .route("/health", get(health::show))
         .route("/poll", post(plan::nudge))
         .route("/api/plan", get(plan::show))
@@ -50,7 +60,8 @@ pub fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check_key))
-        .with_state(app)
+        .with_state(app);
+    layers::around(routes, paths)
 }
 
 async fn wrong_method(method: Method) -> Problem {
