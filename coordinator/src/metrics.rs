@@ -7,8 +7,6 @@
 //! Every label set is bounded: a label whose values come from outside has a most, and what goes
 //! beyond is counted as `other`. Nothing here is secret, since `/metrics` is open.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 mod count;
 mod families;
 mod gateway;
@@ -34,7 +32,6 @@ pub struct Metrics {
     options: Options,
     gateway: Gateway,
     work: Work,
-    expected_version: Mutex<Option<String>>,
 }
 
 impl Metrics {
@@ -51,15 +48,5 @@ impl Metrics {
     /// What happens to beads and attempts.
     pub fn work(&self) -> &Work {
         &self.work
-    }
-
-    /// Notes the version that runners should have.
-    pub fn set_expected_version(&self, version: Option<String>) {
-        *self.expected_version() = version;
-    }
-
-    fn expected_version(&self) -> MutexGuard<'_, Option<String>> {
-        // Held for a copy only, never across an await.
-        self.expected_version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

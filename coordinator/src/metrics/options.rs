@@ -7,7 +7,7 @@ const PREFIX: &str = "yggdrasil_";
 
 /// What the owner decides about the page.
 #[derive(Debug, Clone, Args)]
-#[group(id = "metrics")]
+#[group(skip)]
 pub struct Options {
     /// What the names on /metrics begin with.
     ///

@@ -22,7 +22,7 @@ pub fn page(app: &App, format: Format) -> String {
     let metrics = &app.metrics;
     let known = runners::Known {
         api_keys: app.keys.count(),
-        expected_version: metrics.expected_version().clone(),
+        expected_version: app.expected_version.current(),
         latest_version: app.update.latest(),
     };
     let snapshot = runners::snapshot(&app.runners.read(), &metrics.options);
