@@ -102,7 +102,6 @@ async fn status(State(app): State<Arc<App>>) -> Response {
 
 fn spec(runner: &Runner, entry: &Entry) -> TaskSpec {
     let description = entry.schema.get("description").and_then(serde_json::Value::as_str);
-    let nothing = serde_json::Map::new();
     TaskSpec {
         task_type: entry.task_type.to_owned(),
         description: first_paragraph(description.unwrap_or_default()),
@@ -111,10 +110,7 @@ fn spec(runner: &Runner, entry: &Entry) -> TaskSpec {
         idempotent: entry.idempotent,
         retryable: entry.retryable,
         missing: runner.missing(entry).into_iter().map(str::to_owned).collect(),
-        forbidden: (entry.asks)(&nothing)
-            .iter()
-            .find_map(|ask| runner.policy.closed(ask))
-            .map(|forbidden| forbidden.error),
+        forbidden: runner.forbidden(entry).map(|forbidden| forbidden.error),
     }
 }
 

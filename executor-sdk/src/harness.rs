@@ -195,6 +195,14 @@ impl Harness {
         }
     }
 
+    /// Waits until it has stopped by itself, as after an update.
+    pub async fn ended(mut self) {
+        if let Some(serving) = self.serving.take() {
+            let ended = tokio::time::timeout(PATIENCE, serving).await;
+            ended.expect("the executor stops by itself").expect("it stops without a panic");
+        }
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Refusal> {
         let sent = self.request(Method::GET, path).send();
         answer(sent.await.expect("the executor answers"), 200).await

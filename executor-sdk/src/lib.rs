@@ -15,9 +15,10 @@
 //! - [`yaml`]: files of the node's owner.
 //! - [`harness`]: an executor in a test, over real HTTP.
 //!
-//! Inside: `program` reads the settings and starts everything, `api` is the HTTP surface,
-//! `runner` owns the attempts, `spool` remembers them, `log` holds what they print, `policy`
-//! is the node owner's word, `params` turns JSON into a task.
+//! Inside: `settings` declares the settings, `program` reads them and starts everything, `api` is
+//! the HTTP surface, `runner` owns the attempts, `spool` remembers them, `log` holds what they
+//! print, `registration` speaks with the coordinator, `policy` is the node owner's word, `params`
+//! turns JSON into a task.
 #![warn(missing_docs)]
 
 mod api;
@@ -33,11 +34,13 @@ mod playbook;
 mod policy;
 mod presence;
 mod program;
+mod registration;
 mod registry;
 mod result;
 mod runner;
 mod secret;
 mod service;
+mod settings;
 mod size;
 mod spool;
 mod stop;

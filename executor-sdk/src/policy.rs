@@ -8,6 +8,7 @@
 //!   services: [plex, backup.timer]              # units that tasks restart; none when absent
 //!   test_commands: ["make check"]               # own commands of run-tests; none when absent
 //!   vault_password: secret:ansible-vault        # or a file; for run-playbook
+//!   update_commands: ["apt-get install -y surtr"]   # that a coordinator may send; none when absent
 //! ```
 //! Without the file it is the same as with an empty one. The coordinator cannot widen it.
 
@@ -55,6 +56,7 @@ struct Allow {
     services: Vec<String>,
     test_commands: Vec<TestCommand>,
     vault_password: Option<VaultPassword>,
+    update_commands: Vec<String>,
 }
 
 /// A test command as the owner writes it: a text split at blanks, or a list of arguments.
@@ -141,6 +143,11 @@ impl Policy {
     /// Returns where playbooks get the password of the vault from.
     pub(crate) fn vault_password(&self) -> Option<&VaultPassword> {
         self.allow.vault_password.as_ref()
+    }
+
+    /// Says whether an update command that came over the network may run: to the letter, or not.
+    pub(crate) fn allows_update(&self, text: &str) -> bool {
+        self.allow.update_commands.iter().any(|rule| rule == text)
     }
 
     /// Says whether a task may touch this.
@@ -285,6 +292,12 @@ fn check(allow: &Allow, file: &Path) -> Result<(), PolicyError> {
     for (at, words) in allow.test_commands.iter().enumerate() {
         if words.0.is_empty() {
             return Err(wrong(format!("allow.test_commands[{at}]"), "a command", String::new()));
+        }
+    }
+    for (at, text) in allow.update_commands.iter().enumerate() {
+        if text.trim().is_empty() {
+            let rule = format!("allow.update_commands[{at}]");
+            return Err(wrong(rule, "a command for the shell", text.clone()));
         }
     }
     if let Some(VaultPassword::File(path)) = &allow.vault_password

@@ -1,6 +1,5 @@
 //! From flags and environment to a serving executor.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use daemon::settings::Settings;
 use daemon::shutdown::Shutdown;
 use daemon::state_dir::StateDir;
 use daemon::token::Tokens;
-use url::Url;
 
 use crate::Executor;
 use crate::node::Environment;
@@ -20,7 +18,7 @@ use crate::result::chain;
 use crate::runner::Limits;
 use crate::secret::Credentials;
 use crate::service::{Parts, Service, registry};
-use crate::size;
+use crate::settings::{Own, Registering};
 use crate::spool::Retention;
 
 const PORT: u16 = 5000;
@@ -36,62 +34,9 @@ struct Cli<E: clap::Args> {
     #[command(flatten)]
     own: Own,
     #[command(flatten)]
+    registering: Registering,
+    #[command(flatten)]
     executor: E,
-}
-
-/// The settings that every executor has beside those of every daemon.
-#[derive(clap::Args, Debug)]
-#[group(skip)]
-struct Own {
-    /// Where the coordinator listens, such as `http://yggdrasil:3000`.
-    #[arg(long, env = "YGGDRASIL_URL", value_name = "URL")]
-    coordinator: Option<Url>,
-
-    /// Time limit of a task when neither the order nor the task names one.
-    #[arg(long, env = "TASK_TIMEOUT", default_value = "600s", value_parser = daemon::duration::parse, value_name = "DURATION")]
-    task_timeout: Duration,
-
-    /// File with the tokens that may order tasks here, one per line.
-    #[arg(long, env = "TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
-
-    /// What may run on this node [default: /etc/yggdrasil/policy.yaml, if it is there].
-    #[arg(long, env = "POLICY", value_name = "FILE")]
-    policy: Option<PathBuf>,
-
-    /// How many tasks run at a time [default: the number of cores, at least 4].
-    #[arg(long, env = "CAPACITY", value_parser = clap::value_parser!(u32).range(1..), value_name = "TASKS")]
-    capacity: Option<u32>,
-
-    /// How long ended attempts are remembered.
-    #[arg(long, env = "KEEP", default_value = "30d", value_parser = daemon::duration::parse, value_name = "DURATION")]
-    keep: Duration,
-
-    /// How many bytes of logs and outcomes are kept; the oldest go first.
-    #[arg(long, env = "KEEP_BYTES", default_value = "2G", value_parser = size::parse, value_name = "BYTES")]
-    keep_bytes: u64,
-
-    /// How many bytes of log are kept per attempt, half from its head and half from its tail.
-    #[arg(long, env = "LOG_CAP", default_value = "16M", value_parser = size::parse, value_name = "BYTES")]
-    log_cap: u64,
-
-    /// What commands get as their PATH.
-    #[arg(long, id = "search_path", env = "PATH", hide = true, value_name = "PATH")]
-    search_path: Option<OsString>,
-
-    /// Where systemd put this service's secrets.
-    #[arg(
-        long,
-        id = "credentials",
-        env = "CREDENTIALS_DIRECTORY",
-        hide = true,
-        value_name = "FOLDER"
-    )]
-    credentials: Option<PathBuf>,
-
-    /// What commands get as their TZ.
-    #[arg(long, id = "time_zone", env = "TZ", hide = true, value_name = "ZONE")]
-    time_zone: Option<OsString>,
 }
 
 /// Runs an executor: the whole `main` of its program.
@@ -118,8 +63,8 @@ pub fn run<E: Executor>() -> ExitCode {
 fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
     // First of all: whatever makes a client without it panics. A second one is not needed.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let Cli { settings, own, executor } = cli;
-    check_url(own.coordinator.as_ref())?;
+    let Cli { settings, own, registering, executor } = cli;
+    let coordinator = registering.check(own.credentials.as_deref())?;
     if own.task_timeout.is_zero() {
         return Err(Exit::config(
             "--task-timeout (TASK_TIMEOUT) of 0 would end every task at once",
@@ -157,6 +102,7 @@ fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
         },
         retention: Retention { keep: own.keep, keep_bytes: own.keep_bytes },
         drain_timeout: settings.drain_timeout,
+        coordinator,
     };
     let short_name = E::NAME.strip_suffix("-executor").unwrap_or(E::NAME);
     let state_path = settings.state_path(short_name)?;
@@ -187,16 +133,6 @@ fn start<E: Executor>(cli: Cli<E>) -> Result<(), Exit> {
 fn policy(given: Option<&Path>) -> Result<Policy, Exit> {
     Policy::load(given.unwrap_or(Path::new(POLICY)), given.is_none())
         .map_err(|error| Exit::config(chain(&error)))
-}
-
-fn check_url(coordinator: Option<&Url>) -> Result<(), Exit> {
-    match coordinator {
-        Some(url) if !matches!(url.scheme(), "http" | "https") || !url.has_host() => {
-            Err(Exit::config(format!("`{url}` is no address of a coordinator"))
-                .hinted("--coordinator (YGGDRASIL_URL) wants one such as `http://yggdrasil:3000`"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn default_capacity() -> u32 {

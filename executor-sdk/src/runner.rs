@@ -172,15 +172,16 @@ impl Runner {
         self.state().trouble.clone()
     }
 
+    /// Waits until nothing runs and every outcome is on disk.
+    pub(crate) async fn idle(&self) {
+        drop(self.count.subscribe().wait_for(|count| *count == 0).await);
+    }
+
     /// Ends what runs: waits up to `limit`, then interrupts. Returns when every outcome is on disk,
     /// or at once when the process is to end now.
     pub(crate) async fn drain(&self, limit: Duration) {
-        let mut count = self.count.subscribe();
-        let mut empty = async || {
-            drop(count.wait_for(|count| *count == 0).await);
-        };
         tokio::select! {
-            () = empty() => return,
+            () = self.idle() => return,
             () = tokio::time::sleep(limit) => {}
             () = self.shutdown.now.cancelled() => {}
         }
@@ -200,7 +201,7 @@ impl Runner {
             tokio::time::sleep(Duration::from_secs(2)).await;
         };
         tokio::select! {
-            () = empty() => {}
+            () = self.idle() => {}
             () = patience => {}
             () = now => {}
         }

@@ -17,6 +17,10 @@ use crate::Failure;
 /// How a reference begins.
 const SCHEME: &str = "secret:";
 
+/// The name under which systemd gives the executor the API key of its coordinator. It is the
+/// executor's own: no order may name it.
+pub(crate) const API_KEY: &str = "yggdrasil-api-key";
+
 /// The largest secret; a key with its certificates fits.
 const LARGEST: u64 = 64 * 1024;
 
@@ -117,6 +121,9 @@ pub(crate) struct Credentials {
 impl Credentials {
     /// Reads a secret. The line breaks that editors put at the end are no part of it.
     pub(crate) fn reveal(&self, secret: &Secret) -> Result<Revealed, Failure> {
+        if secret.name == API_KEY {
+            return Err(Failure::new(format!("`{secret}` is the executor's own, not for tasks")));
+        }
         for folder in &self.folders {
             let path = folder.join(&secret.name);
             let cannot =
@@ -308,6 +315,7 @@ mod tests {
         std::fs::write(folders[1].path().join("two"), "two words\n").unwrap();
         std::fs::write(folders[1].path().join("empty"), "\n").unwrap();
         std::fs::create_dir(folders[1].path().join("folder")).unwrap();
+        std::fs::write(folders[1].path().join(API_KEY), "the executor's").unwrap();
         let credentials = Credentials { folders: paths };
         let reveal = |name: &str| credentials.reveal(&Secret::named(name));
 
@@ -315,6 +323,7 @@ mod tests {
         assert_eq!(reveal("two").unwrap().expose(), "two words");
         assert!(reveal("empty").unwrap_err().error().contains("is empty"));
         assert!(reveal("folder").unwrap_err().error().contains("no small file"));
+        assert!(reveal(API_KEY).unwrap_err().error().contains("the executor's own"));
         let absent = reveal("absent").unwrap_err();
         assert!(absent.error().starts_with("this node has no `secret:absent`"), "{absent:?}");
         assert_eq!(format!("{:?}", reveal("one").unwrap()), "***");

@@ -17,10 +17,12 @@ use crate::api::{self, App};
 use crate::builtin::{RunCommand, RunPlaybook};
 use crate::node::{Environment, Node};
 use crate::policy::Policy;
+use crate::registration::Registration;
 use crate::registry::{Registry, build};
 use crate::result::chain;
 use crate::runner::{Limits, Runner};
 use crate::secret::Credentials;
+use crate::settings::Coordinator;
 use crate::spool::{Opened, Retention, Spool, SpoolError};
 
 /// How long what an earlier life left running may take to end by itself.
@@ -42,14 +44,17 @@ pub(crate) struct Parts {
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
     pub(crate) drain_timeout: Duration,
+    /// Where it takes part; none: it waits for orders.
+    pub(crate) coordinator: Option<Coordinator>,
 }
 
 /// An executor that is about to serve.
 pub(crate) struct Service {
     app: Arc<App>,
     shutdown: Shutdown,
+    coordinator: Option<Coordinator>,
     // Held for as long as the executor lives.
-    _state: StateDir,
+    state: StateDir,
 }
 
 /// The author's [`Executor::tidy`].
@@ -132,25 +137,38 @@ impl Service {
             drain_timeout: parts.drain_timeout,
             started,
         });
-        Ok(Self { app, shutdown, _state: state })
+        Ok(Self { app, shutdown, coordinator: parts.coordinator, state })
     }
 
     /// Serves until the process drains, ends what runs, and returns when all of it is on disk.
     ///
     /// The listener stays open while the process drains: whoever asks hears that it does.
     pub(crate) async fn serve(self, listener: TcpListener) {
-        let Self { app, shutdown, _state } = self;
+        let Self { app, shutdown, coordinator, state } = self;
         let runner = Arc::clone(&app.runner);
         let drain_timeout = app.drain_timeout;
         let spool = runner.spool.clone();
         drop(shutdown.spawn(spool.clone().forget_regularly(shutdown.draining.clone())));
         let stop = CancellationToken::new();
+        let registration = listener.local_addr().ok().zip(coordinator).map(|(at, settings)| {
+            let program = (app.name, app.version);
+            let runner = Arc::clone(&runner);
+            Registration::start(settings, program, at, state.path(), runner, &shutdown)
+        });
         let router = api::router(app);
         let serving = shutdown.spawn(daemon::http::serve(listener, router, stop.clone(), ANSWERS));
 
         shutdown.draining.cancelled().await;
         daemon::notify::stopping();
-        runner.drain(drain_timeout).await;
+        let updated = async {
+            if let Some(registration) = &registration {
+                registration.drain(drain_timeout).await;
+            }
+        };
+        tokio::join!(runner.drain(drain_timeout), updated);
+        if let Some(registration) = registration {
+            registration.close();
+        }
         stop.cancel();
         tokio::select! {
             _ = serving => {}
@@ -161,6 +179,7 @@ impl Service {
         }
         drop(runner);
         spool.close().await;
+        drop(state);
     }
 }
 

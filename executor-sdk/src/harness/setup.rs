@@ -8,6 +8,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use daemon::shutdown::Shutdown;
 use daemon::state_dir::StateDir;
 use daemon::token::Tokens;
@@ -21,6 +23,7 @@ use crate::policy::Policy;
 use crate::runner::Limits;
 use crate::secret::Credentials;
 use crate::service::{Parts, Service, registry};
+use crate::settings::{Coordinator, Registering};
 use crate::spool::Retention;
 
 /// What a test may decide before its executor starts; see [`Harness::with`].
@@ -37,6 +40,16 @@ pub struct Setup<E> {
     limits: Limits,
     retention: Retention,
     drain_timeout: Duration,
+    version: &'static str,
+    coordinator: Option<Coordinator>,
+}
+
+/// The settings that name a coordinator, as the program reads them.
+#[derive(Parser)]
+#[command(no_binary_name = true, args_override_self = true)]
+struct Flags {
+    #[command(flatten)]
+    registering: Registering,
 }
 
 impl<E: Executor> Setup<E> {
@@ -56,6 +69,8 @@ impl<E: Executor> Setup<E> {
             },
             retention: Retention { keep: Duration::from_hours(24), keep_bytes: 1 << 30 },
             drain_timeout: Duration::from_secs(10),
+            version: E::VERSION,
+            coordinator: None,
         }
     }
 
@@ -127,6 +142,26 @@ impl<E: Executor> Setup<E> {
         self
     }
 
+    /// Has it say that it is this version.
+    pub fn version(mut self, version: &'static str) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Has it take part at a coordinator, with more flags of the program, such as
+    /// `&["--heartbeat-interval", "1s"]`; of two alike the last one counts. The test's own
+    /// environment sets nothing of it.
+    pub fn coordinator(mut self, url: &Url, flags: &[&str]) -> Self {
+        let command = Flags::command().mut_args(|arg| arg.env(Resettable::Reset));
+        let flags = ["--coordinator", url.as_str()].into_iter().chain(flags.iter().copied());
+        let read = command.try_get_matches_from(flags);
+        let flags = read.and_then(|mut read| Flags::from_arg_matches_mut(&mut read));
+        let flags = flags.unwrap_or_else(|error| panic!("{error}"));
+        let checked = flags.registering.check(None);
+        self.coordinator = checked.unwrap_or_else(|exit| panic!("{exit}"));
+        self
+    }
+
     /// Starts it; it listens when this returns.
     pub async fn start(mut self) -> Harness {
         // Another test of this process may have done it.
@@ -150,7 +185,7 @@ impl<E: Executor> Setup<E> {
         let (registry, tidy) = registry(self.executor).unwrap_or_else(|exit| panic!("{exit}"));
         let parts = Parts {
             name: E::NAME,
-            version: E::VERSION,
+            version: self.version,
             registry,
             tidy,
             policy: self.policy,
@@ -160,6 +195,7 @@ impl<E: Executor> Setup<E> {
             limits: self.limits,
             retention: self.retention,
             drain_timeout: self.drain_timeout,
+            coordinator: self.coordinator,
         };
         let state = StateDir::open(&state).unwrap_or_else(|exit| panic!("{exit}"));
         let service = Service::open(parts, state, shutdown.clone()).await;

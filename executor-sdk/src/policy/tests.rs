@@ -156,7 +156,7 @@ fn what_is_wrong_in_the_file_is_told_with_its_place() {
     assert_eq!(
         refused("allow:\n  comands: [uptime]\n"),
         "policy.yaml:2:3: allow: unknown field `comands`, expected one of `commands`, \
-         `playbooks`, `paths`, `services`, `test_commands`, `vault_password`; did you mean `commands`?"
+         `playbooks`, `paths`, `services`, `test_commands`, `vault_password`, `update_commands`; did you mean `commands`?"
     );
     assert!(refused("allow:\n  commands: [a]\n  commands: [b]\n").contains("duplicate"));
     assert!(refused("allow:\n  commands: uptime\n").starts_with("policy.yaml:2:"));

@@ -6,6 +6,7 @@ use protocol::execute::ExecuteRequest;
 use protocol::refusal::{Refusal, RefusalCode};
 
 use super::Runner;
+use crate::policy::Forbidden;
 use crate::registry::{Entry, Run};
 
 /// The longest time limit; longer ones are shortened to it.
@@ -46,6 +47,12 @@ impl Runner {
         let is_missing =
             |tool: &&&'static str| self.node.environment.find((**tool).as_ref()).is_none();
         entry.tools.iter().filter(is_missing).copied().collect()
+    }
+
+    /// Returns what the policy says when it allows nothing of the kind that a task asks for.
+    pub(crate) fn forbidden(&self, entry: &Entry) -> Option<Forbidden> {
+        let nothing = serde_json::Map::new();
+        (entry.asks)(&nothing).iter().find_map(|ask| self.policy.closed(ask))
     }
 
     fn limit_of(&self, order: &ExecuteRequest, entry: &Entry) -> Duration {

@@ -34,6 +34,13 @@ async fn what_is_wrong_is_said_in_one_line() {
         (&["--token-file", "/nonexistent"], 78, "/nonexistent"),
         (&["--coordinator", "ftp://x"], 78, "`ftp://x/` is no address of a coordinator"),
         (&["--coordinator", "not a url"], 64, "not a url"),
+        (&["--coordinator", "http://a:hunter2@x"], 78, "must not hold a user or a password"),
+        (&["--endpoint", "thor:5000"], 78, "is no address of an executor"),
+        (&["--labels", "gpu"], 64, "`gpu` is no label"),
+        (&["--heartbeat-interval", "0"], 78, "--heartbeat-interval (HEARTBEAT_INTERVAL)"),
+        (&["--task-poll-interval", "1ms"], 78, "--task-poll-interval (TASK_POLL_INTERVAL)"),
+        (&["--lease-ttl", "20s"], 78, "two heartbeats"),
+        (&["--api-key-file", "/nonexistent"], 78, "/nonexistent"),
         (&["--host", "0.0.0.0"], 78, "0.0.0.0"),
         (&["--capacity", "0"], 64, "0"),
         (&["--task-timeout", "0"], 78, "--task-timeout"),
@@ -47,6 +54,7 @@ async fn what_is_wrong_is_said_in_one_line() {
 
             assert_eq!(found, Some(code), "{args:?}: {said}");
             assert!(said.contains(part), "{args:?}: {said}");
+            assert!(!said.contains("hunter2"), "{said}");
         }
     }
 }
@@ -63,6 +71,16 @@ async fn help_names_every_setting_with_its_variable() {
         "LOG_FORMAT",
         "LOG_LEVEL",
         "YGGDRASIL_URL",
+        "API_KEY_FILE",
+        "API_KEY",
+        "RUNNER_NAME",
+        "RUNNER_ENDPOINT",
+        "RUNNER_LABELS",
+        "RUNNER_LEASE_TTL",
+        "HEARTBEAT_INTERVAL",
+        "TASK_POLL_INTERVAL",
+        "UPDATE_COMMAND",
+        "UPDATE_TIMEOUT",
         "TASK_TIMEOUT",
         "TOKEN_FILE",
         "POLICY",
