@@ -76,6 +76,7 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
             start(settings, routing, clients, latest, shutdown.clone(), state_dir.path()).await?;
         // Keys that were added while it ran protect it as those of the settings do.
         let address = common.address(app.keys.is_protected())?;
+        daemon::http::raise_file_limit();
         let listener = daemon::http::bind(address).await?;
         live(app, asks, listener, registered, lasting, drain).await;
         Ok(())

@@ -1,6 +1,7 @@
 //! Serving HTTP with limits: slow clients, many connections, and a stop with a deadline.
 
 mod body;
+mod stream;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -12,9 +13,9 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -25,13 +26,21 @@ use tracing::{debug, warn};
 use crate::duration;
 use crate::exit::Exit;
 use body::Timely;
+use stream::{Answer, Patience, Requests, Stream};
 
-/// How long a client may take for a request head; also how long an idle connection is kept.
+/// How long a client may take for a request head.
 pub const HEADER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection is kept between two requests. Some clients take one that was closed
+/// meanwhile for a failure of what they send next: longer than most tasks.
+pub const IDLE_PATIENCE: Duration = Duration::from_mins(15);
 /// How long a client may take for a request body, counted from when the handler first wants it.
 pub const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// Connections beyond this wait in the kernel's queue.
-const CONNECTIONS: usize = 1024;
+const CONNECTIONS: usize = 16 * 1024;
+/// The most bytes of a request head.
+const MOST_OF_A_HEAD: usize = 128 * 1024;
+/// How many files a process may want to open, where its hard limit lets it.
+const FILES: u64 = 64 * 1024;
 
 /// Opens the port to listen on.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, Exit> {
@@ -69,10 +78,23 @@ pub async fn serve(
     serve_with(&Limits::of_this_process(), listener, router, stop, drain).await;
 }
 
+/// Lets this process have as many connections as it is allowed to: the usual soft limit of 1,024
+/// files is for programs that use `select`.
+pub fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = FILES.min(hard);
+        if wanted > soft { setrlimit(Resource::RLIMIT_NOFILE, wanted, hard) } else { Ok(()) }
+    });
+    if let Err(error) = raised {
+        debug!("the limit of open files stays as it is: {error}");
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     connections: usize,
     header: Duration,
+    idle: Duration,
     body: Duration,
 }
 
@@ -82,7 +104,12 @@ impl Limits {
         let files = getrlimit(Resource::RLIMIT_NOFILE).ok();
         let files = files.and_then(|(soft, _)| usize::try_from(soft).ok()).unwrap_or(usize::MAX);
         let connections = CONNECTIONS.min(files / 2).max(1);
-        Self { connections, header: HEADER_PATIENCE, body: BODY_PATIENCE }
+        Self { connections, header: HEADER_PATIENCE, idle: IDLE_PATIENCE, body: BODY_PATIENCE }
+    }
+
+    fn patience(&self) -> Patience {
+        let idle_when_full = self.header.min(self.idle);
+        Patience { head: self.header, idle: self.idle, idle_when_full, look_every: idle_when_full }
     }
 }
 
@@ -106,7 +133,24 @@ async fn serve_with(
             }
             accepted = accept(&listener, &room) => accepted,
         };
-        connections.spawn(connection(*limits, stream, peer, router.clone(), stop.clone(), permit));
+        let (limits, stop) = (*limits, stop.clone());
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!("no TCP_NODELAY for {peer}: {error}");
+        }
+        let requests = Arc::new(Requests::default());
+        let little_room = limits.connections.div_ceil(8);
+        let stream = Stream::new(
+            stream,
+            Arc::clone(&requests),
+            limits.patience(),
+            Arc::clone(&room),
+            little_room,
+        );
+        let router = router.clone();
+        connections.spawn(async move {
+            connection(limits, stream, requests, peer, router, stop).await;
+            drop(permit);
+        });
     }
     drop(listener);
     let all_ended = async {
@@ -148,26 +192,26 @@ fn is_of_one_client(kind: ErrorKind) -> bool {
 
 async fn connection(
     limits: Limits,
-    stream: TcpStream,
+    stream: Stream,
+    requests: Arc<Requests>,
     peer: SocketAddr,
     router: Router,
     stop: CancellationToken,
-    _permit: Option<OwnedSemaphorePermit>,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!("no TCP_NODELAY for {peer}: {error}");
-    }
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(|body| Body::new(Timely::new(body, limits.body)));
+        let running = requests.begin();
+        let timely = |body| Body::new(Timely::new(body, limits.body, Arc::clone(&requests)));
+        let mut request = request.map(timely);
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request)
+        let answered = router.clone().oneshot(request);
+        async move {
+            let answer = answered.await?;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Answer::new(body, running)))
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header)
-        .max_buf_size(128 * 1024);
+    // The stream itself knows how long to wait for a head.
+    builder.http1().header_read_timeout(None).max_buf_size(MOST_OF_A_HEAD);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,17 +10,27 @@ use axum::body::{Bytes, HttpBody};
 use hyper::body::{Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use super::stream::Requests;
+
 /// The body of a request, with a deadline for all of it that no trickle extends. The time counts
 /// from when the handler first waits for it.
 pub(super) struct Timely {
     body: Incoming,
     patience: Duration,
     deadline: Option<Pin<Box<Sleep>>>,
+    requests: Arc<Requests>,
 }
 
 impl Timely {
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, deadline: None }
+    pub(super) fn new(body: Incoming, patience: Duration, requests: Arc<Requests>) -> Self {
+        requests.lacks_body(!body.is_end_stream());
+        Self { body, patience, deadline: None, requests }
+    }
+}
+
+impl Drop for Timely {
+    fn drop(&mut self) {
+        self.requests.lacks_body(false);
     }
 }
 
@@ -32,6 +43,9 @@ impl HttpBody for Timely {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
+            if frame.is_none() || self.body.is_end_stream() {
+                self.requests.lacks_body(false);
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let patience = self.patience;
