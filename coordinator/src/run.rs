@@ -184,7 +184,10 @@ async fn live(
     }
     let keeping = TaskTracker::new();
     keeping.spawn(keep(Arc::clone(&app), stop_serving.clone()));
-    shutdown.spawn(follow_registrations(Arc::clone(&app), registered));
+    // Before the first plan: an order may name what has only registered.
+    let presence = app.runners.presence();
+    take_over(&app, &registered);
+    shutdown.spawn(follow_registrations(Arc::clone(&app), registered, presence));
     shutdown.spawn(forget_old_attempts(Arc::clone(&app), lasting));
     let watched = Arc::clone(&app);
     shutdown.spawn(async move { watched.runners.watch(&watched.shutdown.draining).await });
@@ -258,18 +261,25 @@ fn watch(app: &Arc<App>, name: ExecutorName) {
     app.shutdown.spawn(async move { watched.fleet.watch(&name, stop).await });
 }
 
-/// Takes everything that registers into the fleet.
-async fn follow_registrations(app: Arc<App>, registered: Registered) {
+/// Takes what has registered into the fleet.
+fn take_over(app: &Arc<App>, registered: &Registered) {
     let stop = &app.shutdown.draining;
-    let mut presence = app.runners.presence();
+    for name in registered.sync(&app.fleet, &app.routing, &app.runners, stop) {
+        watch(app, name);
+    }
+}
+
+/// Takes everything that registers into the fleet.
+async fn follow_registrations(
+    app: Arc<App>,
+    registered: Registered,
+    mut presence: watch::Receiver<u64>,
+) {
+    let stop = &app.shutdown.draining;
     loop {
-        presence.mark_unchanged();
-        for name in registered.sync(&app.fleet, &app.routing, &app.runners, stop) {
-            watch(&app, name);
-        }
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = presence.changed() => {}
+            _ = presence.changed() => take_over(&app, &registered),
         }
         // A thousand that come at once are taken over together.
         tokio::select! {

@@ -7,7 +7,7 @@ use tracing::info;
 
 use super::{Line, Stop, Watched};
 use crate::beads::ClaimAnswer;
-use crate::fleet::{ClientError, Condition};
+use crate::fleet::{ClientError, Condition, Door};
 use crate::ledger::Step;
 use crate::settle::{Class, End, Verdict};
 
@@ -78,7 +78,8 @@ impl Line {
         let Some(name) = self.attempt.executor.clone() else { return Ok(Found::Forgotten) };
         let app = std::sync::Arc::clone(&self.app);
         let Some(client) = app.fleet.door(&name) else { return Ok(Found::Nothing) };
-        if !self.is_up(&name) {
+        // What is on a list is known here, wherever its runner is.
+        if !matches!(client, Door::List(_)) && !self.is_up(&name) {
             return Ok(Found::Nothing);
         }
         Ok(match client.attempt(self.attempt.id, Duration::ZERO).await {

@@ -198,6 +198,8 @@ impl TaskList {
     fn stands(&self, id: &str) -> Result<Stands, ClientError> {
         let task = self.task(id)?;
         Ok(match (&task.lost, task.wire.status.as_str()) {
+            // Whatever we wrote on it, it surely did not start.
+            (_, COMPLETED | FAILED) if !task.delivered => Stands::Unread,
             (Some(why), _) => Stands::Lost(why.clone()),
             (None, COMPLETED | FAILED) => Stands::Ended,
             (None, _) if !task.delivered => Stands::Unread,

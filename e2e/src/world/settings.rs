@@ -11,6 +11,7 @@ pub struct Routing {
     default: Option<String>,
     limits: Vec<String>,
     retry: Vec<String>,
+    idempotent: Vec<String>,
     text: Option<String>,
 }
 
@@ -22,6 +23,12 @@ impl Routing {
     /// Names an executor elsewhere: behind a proxy, or where nothing listens.
     pub fn executor_at(&mut self, name: &str, url: &str) -> &mut Self {
         self.executors.insert(name.to_owned(), url.to_owned());
+        self
+    }
+
+    /// Leaves an executor out, so that nothing but its registration tells of it.
+    pub fn forget(&mut self, name: &str) -> &mut Self {
+        self.executors.remove(name);
         self
     }
 
@@ -57,6 +64,12 @@ impl Routing {
         self
     }
 
+    /// Names a task type of foreign runners that may run again.
+    pub fn idempotent(&mut self, task_type: &str) -> &mut Self {
+        self.idempotent.push(format!("- {task_type}"));
+        self
+    }
+
     /// Replaces the whole file.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.text = Some(text.to_owned());
@@ -87,7 +100,8 @@ impl Display for Routing {
             writeln!(f, "default: {name}")?;
         }
         section(f, "limits", &self.limits)?;
-        section(f, "retry", &self.retry)
+        section(f, "retry", &self.retry)?;
+        section(f, "idempotent", &self.idempotent)
     }
 }
 
