@@ -90,9 +90,14 @@ impl Admission {
     /// Where the runner's breaker is half open, this is the try that decides: say with
     /// [`Admission::succeeded`] or [`Admission::failed`] how it ended.
     pub fn check(&self, runner: &str) -> Result<(), Closed> {
+        self.check_intake()?;
+        self.admit(runner)
+    }
+
+    /// Like [`Admission::check`] for what needs no more than the runner itself.
+    pub fn admit(&self, runner: &str) -> Result<(), Closed> {
         let now = Moment::now();
         let mut inner = self.lock();
-        self.check_global(&mut inner, now)?;
         let Some(breaker) = inner.breakers.get_mut(runner) else { return Ok(()) };
         match breaker.admit(now, self.rules) {
             Ok(change) => {
@@ -120,6 +125,13 @@ impl Admission {
         let mut inner = self.lock();
         let change = self.breaker(&mut inner, runner).succeeded(now);
         note(&mut inner, Some(runner), change, "its try went well", now);
+    }
+
+    /// Notes that what was let through never got as far as the runner.
+    pub fn undone(&self, runner: &str) {
+        if let Some(breaker) = self.lock().breakers.get_mut(runner) {
+            breaker.undone();
+        }
     }
 
     /// Notes that a runner could not be reached, broke down, or was lost with work.

@@ -47,7 +47,7 @@ pub struct App {
     /// The version that runners should have; settable while running.
     pub expected_version: Expected,
     pub sessions: Sessions,
-    pub gateway: Gateway,
+    pub gateway: Arc<Gateway>,
     pub admission: Arc<Admission>,
     pub hook: Hook,
     pub metrics: Arc<Metrics>,

@@ -26,6 +26,7 @@ pub use client::{ClientError, ExecutorClient, Log, Offer};
 pub use door::Door;
 pub use list::TaskList;
 pub use registered::Registered;
+pub(crate) use registered::entry_of;
 pub use state::{Condition, ExecutorState, Refused, RunnerFacts, TaskFacts};
 
 /// Between two looks at an executor.

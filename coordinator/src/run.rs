@@ -21,7 +21,7 @@ use crate::beads::{Beads, BeadsSettings};
 use crate::board::{Board, Source};
 use crate::expected::Expected;
 use crate::fleet::{ExecutorClient, Fleet, Registered};
-use crate::gateway::Gateway;
+use crate::gateway::{self, Gateway};
 use crate::hook::{self, Hook};
 use crate::keeper::Keeper;
 use crate::keys::{Keys, Seal};
@@ -41,8 +41,6 @@ const LEDGER_FILE: &str = "ledger.sqlite";
 const FORGET_EVERY: Duration = Duration::from_hours(1);
 /// How long registrations gather before the fleet takes them over.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// How many tasks a runner gets at a time that does not say how many it takes.
-const TASKS_OF_A_RUNNER: u32 = 80;
 /// A Beads command that takes longer is taken for hung.
 const BEADS_LIMIT: Duration = Duration::from_secs(30);
 
@@ -50,6 +48,7 @@ const BEADS_LIMIT: Duration = Duration::from_secs(30);
 pub fn run(settings: Settings) -> Result<(), Exit> {
     // A second installation in one process (tests) is no harm.
     drop(rustls::crypto::ring::default_provider().install_default());
+    settings.gateway.check()?;
     let routing = read_routing(&settings.routing)?;
     let http = ExecutorClient::http()
         .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
@@ -57,7 +56,9 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
     let token = settings.executor_token_file.as_deref().map(bearer).transpose()?;
     let latest = settings.latest_version_url.clone();
     let latest = latest.map(|url| latest::Door::new(http.clone(), url));
-    let registered = Registered::new(http, token, TASKS_OF_A_RUNNER);
+    let agents = gateway::Executors::new(routing.clone(), tokens(&routing)?, token.clone());
+    let capacity = settings.gateway.max_concurrency;
+    let registered = Registered::new(http, token, capacity);
     let state_path = settings.common.state_path("coordinator")?;
     let runtime = daemon::shutdown::runtime(2)?;
     if settings.common.check {
@@ -73,7 +74,8 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
         shutdown.listen()?;
         let common = settings.common.clone();
         let (app, asks) =
-            start(settings, routing, clients, latest, shutdown.clone(), state_dir.path()).await?;
+            start(settings, routing, clients, (latest, agents), shutdown.clone(), state_dir.path())
+                .await?;
         // Keys that were added while it ran protect it as those of the settings do.
         let address = common.address(app.keys.is_protected())?;
         daemon::http::raise_file_limit();
@@ -90,7 +92,7 @@ async fn start(
     settings: Settings,
     routing: Routing,
     clients: BTreeMap<ExecutorName, ExecutorClient>,
-    latest: Option<latest::Door>,
+    (latest, agents): (Option<latest::Door>, gateway::Executors),
     shutdown: Shutdown,
     state_dir: &Path,
 ) -> Result<(Arc<App>, mpsc::Receiver<crate::app::Ask>), Exit> {
@@ -118,6 +120,16 @@ async fn start(
         Arc::clone(&keeper),
         Arc::clone(&runners),
     );
+    let admission = Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone()));
+    let ground = gateway::Ground {
+        runners: Arc::clone(&runners),
+        admission: Arc::clone(&admission),
+        metrics: Arc::clone(&metrics),
+        executors: agents,
+        draining: shutdown.draining.clone(),
+    };
+    let gateway = Gateway::new(settings.gateway.rules(), ground)
+        .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
     let app = Arc::new(App {
         keys: Arc::new(keys),
         update: Arc::new(update),
@@ -129,8 +141,8 @@ async fn start(
             Arc::clone(&keeper),
         ),
         sessions,
-        gateway: Gateway::default(),
-        admission: Arc::new(Admission::new(settings.admission.rules(), shutdown.draining.clone())),
+        gateway: Arc::new(gateway),
+        admission,
         hook: offline_hook(&settings)?,
         metrics: Arc::clone(&metrics),
         keeper,
@@ -169,6 +181,7 @@ async fn live(
     let shutdown = app.shutdown.clone();
     if let Ok(address) = listener.local_addr() {
         info!("listening on http://{address}");
+        app.gateway.listens_at(address);
     }
     // Answers go on while the rest drains, so that /health can say so.
     let stop_serving = CancellationToken::new();
@@ -197,6 +210,8 @@ async fn live(
         let draining = &watched.shutdown.draining;
         watched.admission.watch(&watched.runners, ledger_fails, draining).await;
     });
+    let watched = Arc::clone(&app);
+    shutdown.spawn(async move { watched.gateway.watch(&watched.shutdown.draining).await });
     let watched = Arc::clone(&app);
     shutdown.spawn(async move {
         watched.hook.watch(watched.runners.losses(), &watched.shutdown.draining).await;
@@ -344,6 +359,15 @@ fn clients(
         clients.insert(name.clone(), ExecutorClient::new(http.clone(), entry.url.clone(), token));
     }
     Ok(clients)
+}
+
+/// Reads what the executors of routing.yaml want to see.
+fn tokens(routing: &Routing) -> Result<BTreeMap<ExecutorName, reqwest::header::HeaderValue>, Exit> {
+    let files = routing
+        .executors
+        .iter()
+        .filter_map(|(name, entry)| Some((name.clone(), entry.token_file.as_deref()?)));
+    files.map(|(name, file)| Ok((name, bearer(file)?))).collect()
 }
 
 /// Reads a token file into what a request carries.

@@ -151,6 +151,9 @@ pub struct Settings {
     pub hook: crate::hook::Settings,
 
     #[command(flatten)]
+    pub gateway: crate::gateway::Settings,
+
+    #[command(flatten)]
     pub metrics: crate::metrics::Options,
 
     /// How long a runner may take to start a realm before the sessions that wait for it fail.

@@ -109,6 +109,13 @@ impl Breaker {
         Ok(change)
     }
 
+    /// What was let through did not come to anything: the next one may be the try that decides.
+    pub fn undone(&mut self) {
+        if let Phase::HalfOpen { trial_until } = &mut self.phase {
+            *trial_until = None;
+        }
+    }
+
     /// Becomes half open when its time has come.
     pub fn tick(&mut self, now: Moment) -> Option<Change> {
         match self.phase {

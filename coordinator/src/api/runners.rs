@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::coordinator::ApiError;
 use protocol::runner::{
-    Heartbeat, HeartbeatAnswer, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate,
+    Heartbeat, HeartbeatAnswer, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RUNNING,
     RegisterRunner, Registered, RequestUpdate, RunnerInfo, RunnerList, RunnerOffline, RunnerTask,
     RunnerTasks, UpdateRequested, VersionCheck, Word,
 };
@@ -17,7 +17,6 @@ use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::input::{Body, Ids, LargeBody};
-use crate::admission::Closed;
 use crate::app::App;
 use crate::keys::Caller;
 use crate::runners::KeyPush;
@@ -205,13 +204,9 @@ async fn create_task(
     Ids(id): Ids<String>,
     Body(body): Body<NewRunnerTask>,
 ) -> Result<(StatusCode, Json<RunnerTask>), Problem> {
-    app.admission.check_intake()?;
-    let retry_after = app.admission.wait(&id);
-    if !retry_after.is_zero() {
-        let cause = format!("runner {id} is left alone for now: GET /admission says why");
-        return Err(Closed { retry_after, cause }.into());
-    }
-    let task = app.runners.create_task(&id, body).await?;
+    app.admission.check(&id)?;
+    let created = app.runners.create_task(&id, body).await;
+    let task = created.inspect_err(|_| app.admission.undone(&id))?;
     Ok((StatusCode::CREATED, Json(task)))
 }
 
@@ -236,7 +231,12 @@ async fn patch_task(
     Ids((id, task)): Ids<(String, String)>,
     LargeBody(body): LargeBody<PatchRunnerTask>,
 ) -> Result<Json<RunnerTask>, Problem> {
-    Ok(Json(app.runners.patch_task(&id, &task, body).await?))
+    let task = app.runners.patch_task(&id, &task, body).await?;
+    if task.status != RUNNING {
+        // However the task ended: the runner does its work.
+        app.admission.succeeded(&id);
+    }
+    Ok(Json(task))
 }
 
 /// Lists all runners, in the order of their first registration.

@@ -245,7 +245,11 @@ fn look(runner: &Runner, routing: &Routing) -> Seen {
 }
 
 /// Finds the entry of routing.yaml that a registered executor is: by its address, else its name.
-fn entry_of(runner: &Runner, url: Option<&Url>, routing: &Routing) -> Option<ExecutorName> {
+pub(crate) fn entry_of(
+    runner: &Runner,
+    url: Option<&Url>,
+    routing: &Routing,
+) -> Option<ExecutorName> {
     let same = |entry: &Url, url: &Url| {
         entry.host_str() == url.host_str()
             && entry.port_or_known_default() == url.port_or_known_default()

@@ -99,6 +99,18 @@ fn a_try_that_nobody_reports_blocks_for_a_while_only() {
 }
 
 #[test]
+fn a_try_that_was_never_made_leaves_room_for_another() {
+    let mut clock = Clock::new();
+    let mut breaker = opened(&clock);
+    clock.passed = RULES.recovery;
+    breaker.admit(clock.now(), RULES).unwrap();
+
+    breaker.undone();
+
+    assert_eq!(breaker.admit(clock.now(), RULES), Ok(None));
+}
+
+#[test]
 fn a_late_success_does_not_close_an_open_one() {
     let clock = Clock::new();
     let mut breaker = opened(&clock);
