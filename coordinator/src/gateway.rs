@@ -178,6 +178,16 @@ impl Gateway {
                 (AgentId::clone(&agent.id), agent.limit, health)
             });
             state.desk.sync(reachable);
+            let has_moved = |agent: &&Arc<Agent>| {
+                let before = state.agents.get(&agent.id);
+                before.is_some_and(|before| before.endpoint != agent.endpoint)
+            };
+            let moved: Vec<_> =
+                agents.values().filter(has_moved).map(|agent| AgentId::clone(&agent.id)).collect();
+            for id in moved {
+                // What is known is known of another place.
+                state.desk.note_health(&id, Health::Unknown);
+            }
             state.agents = agents;
             state.desk.serve()
         };
