@@ -85,6 +85,9 @@ pub struct Task {
     pub delivered: bool,
     /// We wrote that it failed, because its runner was lost; a later word of the runner counts.
     pub lost: Option<String>,
+    /// Its runner told us of it; nobody put it on the list.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 impl Task {

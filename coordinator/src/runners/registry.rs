@@ -315,7 +315,7 @@ fn fresh(body: RegisterRunner, id: &str, seq: u64, first: Timestamp, now: Moment
         text.filter(|text| !text.is_empty()).unwrap_or_else(|| else_.to_owned())
     };
     let tasks = body.tasks.unwrap_or_default().into_iter().map(|wire| {
-        let task = Task { wire, seq: 0, delivered: true, lost: None };
+        let task = Task { wire, seq: 0, delivered: true, lost: None, told: true };
         (task.wire.task_id.clone(), task)
     });
     Runner {

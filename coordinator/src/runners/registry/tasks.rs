@@ -45,7 +45,7 @@ impl Registry {
             correlation_id: body.correlation_id,
             metadata: body.metadata,
         };
-        let task = Task { wire: wire.clone(), seq, delivered: false, lost: None };
+        let task = Task { wire: wire.clone(), seq, delivered: false, lost: None, told: false };
         runner.running += usize::from(task.is_running());
         runner.tasks.insert(task_id.clone(), task);
         self.dispatched += 1;
@@ -170,34 +170,43 @@ impl Registry {
         true
     }
 
-    /// Takes a runner's own word on its tasks: they replace those of the same id and the others
-    /// that ended; what was put on the list and still runs stays.
+    /// Takes a runner's own word on its tasks: they replace those of the same id, those that it
+    /// told before and the others that ended; what was put on the list and still runs stays.
+    ///
+    /// An executor of ours tells what runs there beside its list. What is on the list is reported by
+    /// other means, so all of it stays, with its results.
     pub(super) fn replace_tasks(
         &mut self,
         id: &str,
-        told: Vec<RunnerTask>,
+        tasks: Vec<RunnerTask>,
         now: Moment,
         changes: &mut Changes,
     ) -> Result<(), RunnersError> {
         let most = self.limits.running_tasks + self.limits.ended_tasks;
-        if told.len() > most {
+        if tasks.len() > most {
             return Err(RunnersError::Invalid(format!("`tasks` may have at most {most} entries")));
         }
         let mut next = self.next;
         let runner = self.get_mut(id)?;
-        let told_ids: HashSet<&str> = told.iter().map(|task| task.task_id.as_str()).collect();
+        let is_executor = runner.executor().is_some();
+        let ids: HashSet<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
+        let stays = |task: &Task| !task.told && (task.is_running() || is_executor);
         let gone: Vec<String> = runner
             .tasks
             .iter()
-            .filter(|(task_id, task)| !task.is_running() && !told_ids.contains(task_id.as_str()))
+            .filter(|(task_id, task)| !ids.contains(task_id.as_str()) && !stays(task))
             .map(|(task_id, _)| task_id.clone())
             .collect();
         for task_id in gone {
             runner.tasks.shift_remove(&task_id);
             changes.gone_tasks.push((id.to_owned(), task_id));
         }
-        for mut wire in told {
+        for mut wire in tasks {
             let known = runner.tasks.get_mut(&wire.task_id);
+            let told = known.as_ref().is_none_or(|task| task.told);
+            if is_executor && !told {
+                continue;
+            }
             if wire.started_at == 0 {
                 wire.started_at = known.as_ref().map_or(now.millis(), |task| task.wire.started_at);
             }
@@ -212,7 +221,7 @@ impl Registry {
                 },
                 |task| task.seq,
             );
-            let task = Task { wire, seq, delivered: true, lost: None };
+            let task = Task { wire, seq, delivered: true, lost: None, told };
             runner.tasks.insert(task_id.clone(), task);
             changes.tasks.push((id.to_owned(), task_id));
             changes.work = true;

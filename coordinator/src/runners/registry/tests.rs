@@ -216,6 +216,33 @@ fn what_a_heartbeat_says_of_tasks_wipes_nothing_that_waits() {
     assert_eq!(runner.running, 1);
 }
 
+#[test]
+fn what_an_executor_tells_comes_and_goes_and_its_list_stays_with_the_results() {
+    let mut registry = registry();
+    let metadata = json!({"protocol": 1}).as_object().cloned();
+    run(|c| registry.register(RegisterRunner { metadata, ..runner("r1") }, String::new, at(0), c));
+    let list = NewRunnerTask { metadata: json!({"x": 1}).as_object().cloned(), ..task("t-1") };
+    run(|c| registry.create_task("r1", list, String::new, at(0), c));
+    let told = |ids: &[&str]| {
+        let tasks = ids.iter().map(|id| json!({"taskId": id, "status": "running"}));
+        let tasks = tasks.map(|task| serde_json::from_value(task).unwrap()).collect();
+        Heartbeat { tasks: Some(tasks), ..beat("r1") }
+    };
+
+    run(|c| registry.heartbeat(told(&["own", "t-1"]), at(1), c));
+    let running = registry.get("r1").unwrap().running;
+    run(|c| registry.patch_task("r1", "t-1", done(COMPLETED), at(2), c));
+    run(|c| registry.heartbeat(told(&[]), at(3), c));
+
+    assert_eq!(running, 2);
+    let runner = registry.get("r1").unwrap();
+    assert_eq!(runner.tasks.keys().collect::<Vec<_>>(), ["t-1"]);
+    let kept = &runner.tasks["t-1"].wire;
+    assert_eq!(kept.status, COMPLETED);
+    assert_eq!(kept.metadata.as_ref().unwrap()["x"], 1);
+    assert_eq!(runner.running, 0);
+}
+
 fn update(version: &str) -> RequestUpdate {
     RequestUpdate { version: Some(version.to_owned()), ..RequestUpdate::default() }
 }
