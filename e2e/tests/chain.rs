@@ -64,13 +64,15 @@ async fn a_real_answer_is_committed(world: World) {
 
 async fn an_ollama_that_was_deployed_answers(world: World) {
     let name = "an_ollama_that_was_deployed_answers";
-    let Some(compose) = usable(name) else { return };
+    let Some(docker) = usable(name) else { return };
     let Some(ollama) = Real::with_tiny(name).await else { return };
     let address = common::closed().to_string();
-    let stage = Stage::new(&ollama, compose, &address);
+    let stage = Stage::new(&ollama, &docker, &address);
     // Only its model goes on, in the container.
     let models = ollama.stop();
-    let world = homelab(world, &format!("http://{address}")).await;
+    let mut args = vec![format!("--ollama-url=http://{address}")];
+    args.extend(docker.host.as_ref().map(|host| format!("--docker-host={host}")));
+    let world = homelab_with(world, &args.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let tree = repository(&world).await;
 
     let order = json!({"compose_file": stage.file, "service": "llm", "models": ["tiny"]});
@@ -105,9 +107,13 @@ async fn without_an_answer_nothing_is_committed(world: World) {
 }
 
 /// Starts Fenrir, Surtr with this Ollama, and a coordinator.
-async fn homelab(mut world: World, ollama: &str) -> World {
+async fn homelab(world: World, ollama: &str) -> World {
+    homelab_with(world, &["--ollama-url", ollama]).await
+}
+
+async fn homelab_with(mut world: World, surtr: &[&str]) -> World {
     world.executor("fenrir", "fenrir-executor", &[]).await.unwrap();
-    world.executor("surtr", "surtr-executor", &["--ollama-url", ollama]).await.unwrap();
+    world.executor("surtr", "surtr-executor", surtr).await.unwrap();
     world.routing.route("git-*: fenrir").route("ollama-*: surtr").route("llm-*: surtr");
     world.routing.retry("attempts: 1");
     world.coordinator(&[]).await.unwrap();

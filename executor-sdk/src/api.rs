@@ -109,7 +109,7 @@ fn spec(runner: &Runner, entry: &Entry) -> TaskSpec {
         timeout_seconds: entry.timeout.map(|limit| limit.as_secs_f64()),
         idempotent: entry.idempotent,
         retryable: entry.retryable,
-        missing: runner.missing(entry).into_iter().map(str::to_owned).collect(),
+        missing: runner.missing(entry),
         forbidden: runner.forbidden(entry).map(|forbidden| forbidden.error),
     }
 }

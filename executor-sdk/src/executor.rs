@@ -58,7 +58,8 @@ pub trait Task<E: Executor>: DeserializeOwned + JsonSchema + Send + 'static {
     const RETRYABLE: bool = false;
 
     /// The programs it needs. One that this node lacks is shown in `/status` before anybody
-    /// orders the task, and is the error of the outcome when somebody does.
+    /// orders the task, and is the error of the outcome when somebody does. `"docker|podman"` is
+    /// there where either is.
     const TOOLS: &'static [&'static str] = &[];
 
     /// Returns what the node's policy is asked, from the raw params, before they are parsed.

@@ -38,6 +38,7 @@ use uuid::Uuid;
 
 use crate::Executor;
 
+pub mod hostile;
 mod setup;
 
 pub use setup::Setup;

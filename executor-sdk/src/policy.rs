@@ -127,6 +127,13 @@ impl Policy {
         Self { everything: true, ..Self::default() }
     }
 
+    /// Returns one that allows every command and unit, but paths only below one folder, and
+    /// playbooks only from another.
+    pub(crate) fn everything_below(paths: PathBuf, playbooks: PathBuf) -> Self {
+        let (paths, playbooks) = (Some(vec![paths]), Some(playbooks));
+        Self { allow: Allow { playbooks, paths, ..Allow::default() }, ..Self::everything() }
+    }
+
     /// Parses the text of `path`.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, PolicyError> {
         let document: Option<Document> = yaml::parse(text, path)?;

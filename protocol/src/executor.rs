@@ -76,7 +76,7 @@ pub struct TaskSpec {
     pub idempotent: bool,
     /// Whether a failure is worth another attempt.
     pub retryable: bool,
-    /// The tools it needs that this node lacks.
+    /// The tools it needs that this node lacks; `a or b` where either would do.
     #[serde(default)]
     pub missing: Vec<String>,
     /// The rule of the node's policy that forbids it; null: allowed.

@@ -81,6 +81,13 @@ impl<E: Executor> Setup<E> {
         self
     }
 
+    /// Allows paths only below this folder, and playbooks only from that one; every command, test
+    /// command and unit.
+    pub fn confined(mut self, paths: impl Into<PathBuf>, playbooks: impl Into<PathBuf>) -> Self {
+        self.policy = Policy::everything_below(paths.into(), playbooks.into());
+        self
+    }
+
     /// Puts a folder before those of this machine's PATH, for programs of the test's own.
     pub fn path(mut self, folder: impl Into<PathBuf>) -> Self {
         self.path.push(folder.into());

@@ -17,7 +17,7 @@ pub(super) struct Accepted {
     pub(super) run: Run,
     pub(super) limit: Duration,
     /// What the task needs and this node lacks.
-    pub(super) missing: Vec<&'static str>,
+    pub(super) missing: Vec<String>,
 }
 
 impl Runner {
@@ -42,11 +42,11 @@ impl Runner {
         Ok(Accepted { run, limit: self.limit_of(order, entry), missing: self.missing(entry) })
     }
 
-    /// Returns the tools of a task that this node lacks.
-    pub(crate) fn missing(&self, entry: &Entry) -> Vec<&'static str> {
-        let is_missing =
-            |tool: &&&'static str| self.node.environment.find((**tool).as_ref()).is_none();
-        entry.tools.iter().filter(is_missing).copied().collect()
+    /// Returns the tools of a task that this node lacks, as `a`, or `a or b` where either would do.
+    pub(crate) fn missing(&self, entry: &Entry) -> Vec<String> {
+        let is_here = |tool: &str| self.node.environment.find(tool.as_ref()).is_some();
+        let missing = entry.tools.iter().filter(|tools| !tools.split('|').any(is_here));
+        missing.map(|tools| tools.replace('|', " or ")).collect()
     }
 
     /// Returns what the policy says when it allows nothing of the kind that a task asks for.

@@ -73,7 +73,7 @@ impl Runner {
 
     async fn supervise(&self, live: &Live, accepted: Accepted) -> Over {
         if !accepted.missing.is_empty() {
-            let tools = accepted.missing.join("`, `");
+            let tools = accepted.missing.join("`, `").replace(" or ", "` or `");
             let error =
                 format!("this node lacks `{tools}`, which `{}` needs", live.order.task_type);
             return Over { joined: Ok(Err(Failure::new(error))), by_itself: true };

@@ -144,10 +144,13 @@ async fn a_tool_that_is_missing_is_told_before_and_after() {
     assert_eq!(outcome.status, Ending::Failed);
     assert_eq!(
         outcome.error.as_deref(),
-        Some("this node lacks `surely-nobody-has-this-tool`, which `needs-tool` needs")
+        Some(
+            "this node lacks `surely-nobody-has-this-tool`, `nor-this` or `nor-that`, which \
+             `needs-tool` needs"
+        )
     );
     let spec = status.tasks.iter().find(|task| task.task_type == "needs-tool").unwrap();
-    assert_eq!(spec.missing, ["surely-nobody-has-this-tool"]);
+    assert_eq!(spec.missing, ["surely-nobody-has-this-tool", "nor-this or nor-that"]);
 }
 
 #[tokio::test]

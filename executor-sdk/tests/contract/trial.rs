@@ -281,7 +281,8 @@ struct NeedsTool {}
 
 impl Task<Trial> for NeedsTool {
     const TYPE: &'static str = "needs-tool";
-    const TOOLS: &'static [&'static str] = &["sh", "surely-nobody-has-this-tool"];
+    const TOOLS: &'static [&'static str] =
+        &["sh", "surely-nobody-has-this-tool", "nor-this|sh", "nor-this|nor-that"];
 
     async fn run(self, _: &Trial, _: &Context) -> TaskResult {
         Ok(Report::done())

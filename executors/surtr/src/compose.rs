@@ -11,6 +11,9 @@ const KNOWN: [(&str, &[&str]); 3] =
 /// How long a question may take that needs no image.
 const SHORT: Duration = Duration::from_secs(30);
 
+/// The longest name of a service that is taken.
+const LONGEST: usize = 200;
+
 /// The name of a service of a compose file.
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
@@ -22,7 +25,8 @@ impl TryFrom<String> for Service {
 
     fn try_from(text: String) -> Result<Self, String> {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !text.chars().all(is_fit) {
+        let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !begins_well || text.len() > LONGEST || !text.chars().all(is_fit) {
             return Err(
                 "no name of a service; it is made of letters, digits, `.`, `_` and `-`".to_owned()
             );
@@ -60,11 +64,17 @@ pub(crate) struct Compose<'a> {
     words: &'static [&'static str],
     version: String,
     file: PathBuf,
+    host: Option<String>,
 }
 
 impl<'a> Compose<'a> {
-    /// Finds the first program that works.
-    pub(crate) async fn find(cx: &'a Context, file: &Path) -> Result<Self, Failure> {
+    /// Finds the first program that works; `host` is where it finds what it drives, if not at the
+    /// usual place.
+    pub(crate) async fn find(
+        cx: &'a Context,
+        file: &Path,
+        host: Option<&str>,
+    ) -> Result<Self, Failure> {
         if !file.is_absolute() {
             let text = format!("`{}` is no absolute path of a compose file", file.display());
             return Err(Failure::new(text));
@@ -86,7 +96,8 @@ impl<'a> Compose<'a> {
                 Ok(report) => {
                     let version = report.stdout().lines().next().unwrap_or_default().to_owned();
                     let file = file.to_owned();
-                    return Ok(Self { cx, program, words, version, file });
+                    let host = host.map(str::to_owned);
+                    return Ok(Self { cx, program, words, version, file, host });
                 }
                 Err(failure) => tried.push(format!("{called}: {}", failure.error())),
             }
@@ -141,7 +152,11 @@ impl<'a> Compose<'a> {
 
     fn command(&self) -> executor_sdk::RunCommand<'a> {
         let folder = self.file.parent().unwrap_or(Path::new("/"));
-        let command = self.cx.run_command(self.program).args(self.words).cwd(folder);
+        let mut command = self.cx.run_command(self.program).args(self.words).cwd(folder);
+        if let Some(host) = &self.host {
+            // Podman's own name for it, and Docker's.
+            command = command.env("DOCKER_HOST", host).env("CONTAINER_HOST", host);
+        }
         command.arg("--file").arg(&self.file)
     }
 }

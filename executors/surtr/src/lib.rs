@@ -28,6 +28,9 @@ pub struct Surtr {
     /// The compose file that brings Ollama up, for orders of `ollama-deploy` that name none.
     #[arg(long, env = "SURTR_COMPOSE_FILE")]
     pub compose_file: Option<PathBuf>,
+    /// Where Docker or Podman listens, if not at its usual place, as `unix:///run/user/1000/docker.sock`.
+    #[arg(long, env = "DOCKER_HOST", value_name = "ADDRESS")]
+    pub docker_host: Option<String>,
     /// The folder that `/proc` and `/sys` are in; tests have one of their own.
     #[arg(skip = PathBuf::from("/"))]
     pub root: PathBuf,

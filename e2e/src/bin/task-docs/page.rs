@@ -78,7 +78,10 @@ fn entry(page: &mut String, task: &TaskSpec) {
     };
     let tools = match task.missing.as_slice() {
         [] => "none".to_owned(),
-        tools => tools.iter().map(|tool| format!("`{tool}`")).collect::<Vec<_>>().join(", "),
+        tools => {
+            let shown = tools.iter().map(|tool| format!("`{}`", tool.replace(" or ", "` or `")));
+            shown.collect::<Vec<_>>().join(", ")
+        }
     };
     let yes = |flag: bool| if flag { "yes" } else { "no" };
     write(

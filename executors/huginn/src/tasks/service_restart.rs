@@ -111,7 +111,7 @@ impl ServiceRestart {
         let first = loop {
             let now = look(unit, cx).await?;
             let is_new = now.invocation != before.invocation && !now.invocation.is_empty();
-            if is_new && now.is_well() {
+            if (is_new && now.is_well()) || now.is_forgotten() {
                 break now;
             }
             if now.active == "failed" || start.elapsed().as_secs_f64() >= self.wait_seconds {
@@ -141,6 +141,13 @@ impl Unit {
     fn is_well(&self) -> bool {
         let has_ended = self.active == "inactive" && self.result == "success";
         self.active == "active" || (self.is_oneshot && has_ended)
+    }
+
+    /// A oneshot unit that nothing refers to is forgotten with its invocation as soon as it has
+    /// ended. That it ran is then known from `systemctl restart` alone, which waits for its end and
+    /// fails when it fails.
+    fn is_forgotten(&self) -> bool {
+        self.is_oneshot && self.is_well() && self.invocation.is_empty()
     }
 
     fn words(&self) -> String {

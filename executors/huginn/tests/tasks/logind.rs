@@ -235,8 +235,10 @@ async fn what_logind_does_not_do_is_not_done() {
         [("no", "a polkit rule"), ("na", "this machine cannot"), ("challenge", "password")]
     {
         let Some(stage) = stage(test, Mood { may, ..WILLING }).await else { return };
-        let outcome = stage.huginn.execute("power-suspend", order.clone()).await.unwrap();
-        assert!(failed(&outcome).contains(why), "{may}: {outcome:?}");
+        for task in ["power-suspend", "power-off"] {
+            let outcome = stage.huginn.execute(task, order.clone()).await.unwrap();
+            assert!(failed(&outcome).contains(why), "{task} {may}: {outcome:?}");
+        }
         assert!(stage.calls().is_empty());
         assert_eq!(stage.huginn.health().await.status, Health::Healthy);
     }
@@ -254,11 +256,13 @@ async fn an_order_without_effect_is_a_failure_and_work_is_taken_again() {
     let Some(stage) = stage(test, Mood { does: false, ..WILLING }).await else { return };
 
     let order = json!({"force": true, "notice_seconds": 0});
-    let outcome = stage.huginn.execute("power-suspend", order).await.unwrap();
+    for (task, call) in [("power-suspend", "suspend false"), ("power-off", "power-off false")] {
+        let outcome = stage.huginn.execute(task, order.clone()).await.unwrap();
 
-    assert!(failed(&outcome).contains("did not begin within 15 s"), "{outcome:?}");
-    assert_eq!(stage.calls().last().unwrap(), "suspend false");
-    assert_eq!(stage.huginn.health().await.status, Health::Healthy);
+        assert!(failed(&outcome).contains("did not begin within 15 s"), "{outcome:?}");
+        assert_eq!(stage.calls().last().unwrap(), call);
+        assert_eq!(stage.huginn.health().await.status, Health::Healthy);
+    }
 }
 
 #[tokio::test]
@@ -266,14 +270,18 @@ async fn it_can_be_called_off_during_its_notice() {
     let test = "it_can_be_called_off_during_its_notice";
     let Some(stage) = stage(test, WILLING).await else { return };
 
-    let order = json!({"force": true, "notice_seconds": 60});
-    let started = stage.huginn.execute_async("power-off", order.clone()).await.unwrap();
-    stage.huginn.log_contains(started.attempt, "about to power off").await;
-    stage.huginn.cancel(started.attempt).await.unwrap();
-    assert_eq!(stage.huginn.outcome(started.attempt).await.status, Ending::Cancelled);
-    let mut order = Harness::new_order("power-off", order);
-    order.timeout_seconds = Some(0.5);
-    assert_eq!(stage.huginn.order(&order).await.unwrap().status, Ending::TimedOut);
+    for (task, words) in [("power-off", "power off"), ("power-suspend", "suspend")] {
+        let order = json!({"force": true, "notice_seconds": 60});
+        let started = stage.huginn.execute_async(task, order.clone()).await.unwrap();
+        stage.huginn.log_contains(started.attempt, &format!("about to {words}")).await;
+        stage.huginn.cancel(started.attempt).await.unwrap();
+        let cancelled = stage.huginn.outcome(started.attempt).await;
+        assert_eq!(cancelled.status, Ending::Cancelled, "{task}");
+        let mut order = Harness::new_order(task, order);
+        order.timeout_seconds = Some(0.5);
+        let limited = stage.huginn.order(&order).await.unwrap();
+        assert_eq!(limited.status, Ending::TimedOut, "{task}");
+    }
 
     assert!(stage.calls().is_empty());
     assert_eq!(stage.huginn.health().await.status, Health::Healthy);

@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod dns;
 #[cfg(test)]
+mod ended;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod logind;
@@ -17,6 +19,8 @@ mod power;
 mod services;
 #[cfg(test)]
 mod stand_in;
+#[cfg(test)]
+mod systemd;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]

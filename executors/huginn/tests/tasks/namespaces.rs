@@ -233,5 +233,30 @@ async fn wake() {
     huginn.log_contains(started.attempt, "3 packets to").await;
     huginn.cancel(started.attempt).await.unwrap();
     assert_eq!(huginn.outcome(started.attempt).await.status, Ending::Cancelled);
+    dropped(&huginn).await;
     huginn.stop().await;
+}
+
+/// What somebody in between drops is waited for no longer than the order says.
+async fn dropped(huginn: &Harness) {
+    let resolvers = json!(["10.231.0.4"]);
+    for (task, params) in [
+        ("network-check", json!({"hosts": ["hidden:4022"], "timeout_seconds": 60})),
+        ("power-status", json!({"hosts": ["hidden:4022"], "timeout_seconds": 60})),
+        ("dns-check", json!({"names": ["a.b"], "resolvers": resolvers, "timeout_seconds": 60})),
+    ] {
+        let mut order = Harness::new_order(task, params.clone());
+        order.timeout_seconds = Some(0.5);
+        let limited = huginn.order(&order).await.unwrap();
+        assert_eq!(limited.status, Ending::TimedOut, "{task}: {limited:?}");
+        let started = huginn.execute_async(task, params).await.unwrap();
+        huginn.cancel(started.attempt).await.unwrap();
+        assert_eq!(huginn.outcome(started.attempt).await.status, Ending::Cancelled, "{task}");
+    }
+    let up = json!({"hosts": ["hidden"], "expect": "up", "timeout_seconds": 0.5});
+    let up = huginn.execute("power-status", up).await.unwrap();
+    assert!(failed(&up).contains("not as expected: hidden: unreachable"), "{up:?}");
+    let names = json!({"names": ["a.b"], "resolvers": resolvers, "timeout_seconds": 0.5});
+    let names = huginn.execute("dns-check", names).await.unwrap();
+    assert!(failed(&names).contains("no answer within 0.5 s"), "{names:?}");
 }

@@ -160,6 +160,23 @@ async fn a_crossed_threshold_is_a_failure_that_names_it() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_looked_at_is_not_well() {
+    let blind = Harness::with(Huginn::default()).program("df", "echo 'no such device'; exit 1");
+    let huginn = blind.start().await;
+    let disks = huginn.execute("ops-health-check", json!({})).await.unwrap();
+
+    assert_eq!(failed(&disks), "`df` lists no disk: no such device");
+    // Where systemd runs, it is the test beside a systemd that tells.
+    if std::path::Path::new("/run/systemd/system").exists() {
+        return;
+    }
+    let huginn = Harness::start(Huginn::default()).await;
+    let units = huginn.execute("ops-health-check", json!({"max_failed_units": 9})).await.unwrap();
+    let why = "it is not known which units failed: systemd does not run here";
+    assert!(failed(&units).contains(why), "{units:?}");
+}
+
+#[tokio::test]
 async fn each_task_has_a_description_and_true_flags() {
     let huginn = Harness::start(Huginn::default()).await;
 

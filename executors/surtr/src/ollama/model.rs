@@ -19,9 +19,12 @@ impl TryFrom<String> for ModelName {
     fn try_from(text: String) -> Result<Self, String> {
         let is_fit = |c: char| c.is_ascii_alphanumeric() || "._-:/@".contains(c);
         let begins_well = text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        // A registry may be named with its scheme, `http://host:port/name`.
         let has_steps_back = text.split('/').any(|part| part == "." || part == "..");
-        if !begins_well || has_steps_back || text.len() > LONGEST || !text.chars().all(is_fit) {
+        // A registry may be named with its scheme, `http://host:port/name`.
+        let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        let is_web = scheme.is_none_or(|scheme| matches!(scheme.as_str(), "http" | "https"));
+        let is_text = text.len() <= LONGEST && text.chars().all(is_fit);
+        if !begins_well || has_steps_back || !is_web || !is_text {
             return Err("no name of a model; write it as `llama3.2` or `qwen3:8b`".to_owned());
         }
         Ok(Self(text))
@@ -143,7 +146,8 @@ mod tests {
     fn what_no_model_is_called_is_refused() {
         let too_long = "a".repeat(LONGEST + 1);
         let hostile = ["", " ", "-tiny", "--help", "/etc", "../x", "a/../b", "a b", "a\nb", "a\0b"];
-        for text in hostile.into_iter().chain(["$(x)", "a;b", "a'b", "ä", &too_long]) {
+        let more = ["$(x)", "a;b", "a'b", "ä", "file:///etc/passwd", "x://a/b", &too_long];
+        for text in hostile.into_iter().chain(more) {
             assert!(name(text).is_err(), "{text}");
         }
         for text in ["llama3.2", "qwen3:8b", "hf.co/owner/Name-GGUF:Q4_K_M", "_x"] {

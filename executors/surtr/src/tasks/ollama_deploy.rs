@@ -39,6 +39,7 @@ impl Task<Surtr> for OllamaDeploy {
     const TIMEOUT: Option<Duration> = Some(Duration::from_hours(6));
     const IDEMPOTENT: bool = true;
     const RETRYABLE: bool = true;
+    const TOOLS: &'static [&'static str] = &["docker|docker-compose|podman"];
 
     fn asks(params: &Map<String, Value>) -> Vec<Ask> {
         Ask::paths(params, &["compose_file"])
@@ -51,7 +52,7 @@ impl Task<Surtr> for OllamaDeploy {
                  node",
             ));
         };
-        let compose = Compose::find(cx, file).await?;
+        let compose = Compose::find(cx, file, executor.docker_host.as_deref()).await?;
         cx.log(format!("by {}: {}", compose.called(), compose.version()));
         let before = compose.state(&self.service).await;
         compose.up(&self.service).await?;

@@ -1,5 +1,8 @@
 //! Inference, chat and embedding: answers, and what is none.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use executor_sdk::harness::{Ending, Harness, Outcome, until};
 use executor_sdk::prelude::*;
 
@@ -237,6 +240,38 @@ async fn without_an_ollama_every_task_says_where_it_was_looked_for() {
         let error = failed(&outcome);
         assert!(error.contains(&format!("does not answer at http://{free}")), "{task}: {error}");
         assert!(error.contains("SURTR_OLLAMA_URL"), "{task}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_ollama_is_told_by_every_task() {
+    let page =
+        "HTTP/1.1 200 OK\r\nContent-Length: 20\r\nConnection: close\r\n\r\n<html>A page.</html>";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url: Url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            drop(stream.read(&mut [0; 4096]));
+            drop(stream.write_all(page.as_bytes()));
+        }
+    });
+    let surtr =
+        Harness::with(surtr_at(url)).program("nvidia-smi", crate::common::ONE_CARD).start().await;
+
+    for (task, params) in [
+        ("llm-health-check", json!({})),
+        ("ollama-list-models", json!({})),
+        ("ollama-pull-model", json!({"model": "tiny"})),
+        ("ollama-delete-model", json!({"model": "tiny"})),
+        ("ollama-unload", json!({})),
+        ("llm-inference", json!({"model": "tiny", "prompt": "x"})),
+        ("llm-chat", json!({"model": "tiny", "messages": [{"role": "user", "content": "x"}]})),
+        ("llm-embed", json!({"model": "tiny", "input": ["x"]})),
+        ("gpu-verify", json!({"model": "tiny"})),
+    ] {
+        let outcome = surtr.execute(task, params).await.unwrap();
+        let error = failed(&outcome);
+        assert!(error.contains("not Ollama as it should be"), "{task}: {error}");
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) async fn start() -> (StandIn, Harness) {
 
 /// Makes a Surtr of a machine without cards of its own.
 pub(crate) fn surtr_at(ollama_url: Url) -> Surtr {
-    Surtr { ollama_url, compose_file: None, root: PathBuf::from("/nonexistent") }
+    Surtr { ollama_url, compose_file: None, docker_host: None, root: PathBuf::from("/nonexistent") }
 }
 
 /// A `nvidia-smi` without a driver, so that tests do the same where there are cards.

@@ -1,5 +1,5 @@
 //! The time limit and the cancellation of every task, at an Ollama that takes orders and says
-//! nothing.
+//! nothing: a stand-in, and the real one, frozen.
 
 use std::net::TcpListener;
 
@@ -7,16 +7,31 @@ use executor_sdk::harness::{Ending, Harness};
 use executor_sdk::prelude::*;
 
 use crate::common::{ONE_CARD, surtr_at};
+use crate::real::Real;
 
 #[tokio::test]
 async fn every_task_ends_at_its_limit_and_when_it_is_cancelled() {
     // What connects waits in the backlog for ever.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url: Url = format!("http://{}", silent.local_addr().unwrap()).parse().unwrap();
+
+    all_end(&url).await;
+}
+
+#[tokio::test]
+async fn a_frozen_ollama_holds_up_no_task_beyond_its_limit() {
+    let name = "a_frozen_ollama_holds_up_no_task_beyond_its_limit";
+    let Some(real) = Real::with_tiny(name).await else { return };
+    real.freeze();
+
+    all_end(&real.url).await;
+}
+
+async fn all_end(url: &Url) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("compose.yaml");
     std::fs::write(&file, "").unwrap();
-    let surtr = Harness::with(surtr_at(url))
+    let surtr = Harness::with(surtr_at(url.clone()))
         .program("nvidia-smi", ONE_CARD)
         .program("docker", "echo 4f00")
         .start()

@@ -67,6 +67,17 @@ impl Real {
         Arc::clone(&self.folder)
     }
 
+    /// Makes the server hang until it is dropped, with all that it has started.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let group = format!("-{}", self.shell.id());
+        let mut kill = command("kill", self.folder.path(), "");
+        assert!(kill.args([signal, "--", &group]).status().unwrap().success());
+    }
+
     /// Returns what the server said.
     pub(crate) fn log(&self) -> String {
         let mut text = String::new();
@@ -78,6 +89,8 @@ impl Real {
 
 impl Drop for Real {
     fn drop(&mut self) {
+        // It may be frozen.
+        self.signal("-CONT");
         drop(self.shell.stdin.take());
         drop(self.shell.wait());
     }
