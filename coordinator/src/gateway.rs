@@ -172,21 +172,19 @@ impl Gateway {
             for gone in state.agents.values().filter(|agent| !agents.contains_key(&agent.id)) {
                 self.shown().forget(&gone.name);
             }
-            let reachable = agents.values().filter(|agent| agent.is_reachable()).map(|agent| {
-                // An executor tells us of itself where it is; of others it is a claim.
-                let health = if agent.is_executor { Health::Good } else { Health::Unknown };
-                (AgentId::clone(&agent.id), agent.limit, health)
-            });
+            let reachable = agents
+                .values()
+                .filter(|agent| agent.is_reachable())
+                .map(|agent| (AgentId::clone(&agent.id), agent.limit, at_first(agent)));
             state.desk.sync(reachable);
             let has_moved = |agent: &&Arc<Agent>| {
                 let before = state.agents.get(&agent.id);
                 before.is_some_and(|before| before.endpoint != agent.endpoint)
             };
-            let moved: Vec<_> =
-                agents.values().filter(has_moved).map(|agent| AgentId::clone(&agent.id)).collect();
-            for id in moved {
+            let moved: Vec<_> = agents.values().filter(has_moved).cloned().collect();
+            for agent in moved {
                 // What is known is known of another place.
-                state.desk.note_health(&id, Health::Unknown);
+                state.desk.note_health(&agent.id, at_first(&agent));
             }
             state.agents = agents;
             state.desk.serve()
@@ -268,6 +266,12 @@ impl Gateway {
         // Never across an await.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to think of an agent that nobody has asked yet: an executor tells where it is, of others
+/// it is a claim.
+fn at_first(agent: &Agent) -> Health {
+    if agent.is_executor { Health::Good } else { Health::Unknown }
 }
 
 /// Returns what the session cookie calls an agent: the same in each life of the coordinator, and

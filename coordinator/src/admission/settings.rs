@@ -8,7 +8,6 @@ use super::Rules;
 
 /// When a runner that fails is left alone, and for how long.
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "admission")]
 #[group(skip)]
 pub struct Settings {
     /// After how many failures in a row a runner is left alone.

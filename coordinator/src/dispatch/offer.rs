@@ -53,7 +53,9 @@ impl Line {
         let since = Timestamp::now();
         let mut wait = FIRST_WAIT;
         loop {
-            let failed = match client.offer(&request).await {
+            let offered = client.offer(&request).await;
+            self.note_delivery(&name, offered.as_ref().err());
+            let failed = match offered {
                 Ok(Offer::Accepted) => {
                     app.fleet.accepted(&name);
                     info!(executor = %name, "{} runs on {name}", self.attempt.bead);
@@ -94,6 +96,23 @@ impl Line {
         let Some(name) = &self.attempt.executor else { return };
         let by_execute = matches!(door, Door::Execute(_));
         self.app.metrics.work().started(&self.attempt.bead, name.as_str(), by_execute);
+    }
+
+    /// Tells the circuit breaker of a registered runner whether the offer reached it.
+    fn note_delivery(&self, name: &crate::routing::ExecutorName, error: Option<&ClientError>) {
+        let states = self.app.fleet.states();
+        let Some(runner) = states.get(name).and_then(|state| state.runner.as_ref()) else { return };
+        match error {
+            // A refusal is an answer.
+            None | Some(ClientError::Refused { .. }) => self.app.admission.succeeded(&runner.id),
+            Some(
+                error @ (ClientError::Unreachable { .. }
+                | ClientError::Cut { .. }
+                | ClientError::NotTaken { .. }
+                | ClientError::Silent { .. }
+                | ClientError::NotProtocol { .. }),
+            ) => self.app.admission.failed(&runner.id, &error.line()),
+        }
     }
 
     fn note_refusal(

@@ -8,7 +8,7 @@ use daemon::exit::Exit;
 
 /// How requests are handed through to agents.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Gateway")]
+#[group(skip)]
 pub struct Settings {
     /// How many requests one agent is given at a time; an executor of ours less where it says so.
     #[arg(long, env = "MAX_CONCURRENCY", default_value_t = 80, value_name = "COUNT",

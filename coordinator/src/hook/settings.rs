@@ -4,7 +4,6 @@ use url::Url;
 
 /// Whom to tell that a runner is gone.
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "offline_hook")]
 #[group(skip)]
 pub struct Settings {
     /// What to tell when a runner is gone: a URL that gets a POST, or a command for `sh -c`.
