@@ -7,18 +7,28 @@ if [ "$(id -u)" != 0 ]; then
   sudo=(sudo)
 fi
 
+had_prometheus=$(command -v prometheus || true)
+
 if command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" apt-get install -qq -y --no-install-recommends \
-    ansible-core build-essential curl dbus dnsmasq-base git iproute2 jq logrotate make openssl python3 \
-    python3-pytest python3-venv shellcheck sqlite3 systemd tmux yamllint
+    ansible-core build-essential curl dbus dnsmasq-base git iproute2 jq logrotate make openssl prometheus \
+    python3 python3-pytest python3-venv shellcheck sqlite3 systemd tmux yamllint
 elif command -v dnf >/dev/null; then
   "${sudo[@]}" dnf install -y -q \
     ansible-core curl dbus-daemon dnsmasq gcc git iproute jq logrotate make openssl python3 python3-pytest \
     ShellCheck sqlite systemd tmux yamllint
+  # Fedora has this one, others have not.
+  "${sudo[@]}" dnf install -y -q golang-github-prometheus \
+    || echo "no package of Prometheus here: the tests that want it are skipped" >&2
 else
   echo "neither apt-get nor dnf here: install these by hand, or some tests are skipped:" >&2
-  echo "  ansible-core dnsmasq git iproute2 jq logrotate pytest shellcheck sqlite3 systemd tmux yamllint" >&2
+  echo "  ansible-core dnsmasq git iproute2 jq logrotate prometheus pytest shellcheck sqlite3 systemd tmux yamllint" >&2
   exit 1
+fi
+
+# The tests want the programs; a service that runs from now on is more than was asked for.
+if [ -z "$had_prometheus" ] && [ -d /run/systemd/system ]; then
+  "${sudo[@]}" systemctl disable --now --quiet prometheus || true
 fi

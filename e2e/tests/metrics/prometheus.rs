@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use crate::dashboards::{ELSE_ZERO, Query, families, queries};
 use crate::scene::{busy, folder, program, tell, world};
 
-/// Families that are absent for as long as nothing of their kind has happened.
-const ONLY_AFTER_AN_EVENT: [&str; 9] = [
+/// Families that are absent for as long as nothing of their kind has happened, and one that is asked
+/// for a state that nothing is in.
+const ONLY_AFTER_AN_EVENT: [&str; 10] = [
+    "yggdrasil_breaker_state",
     "yggdrasil_beads_command_failures_total",
     "yggdrasil_executor_refusals_total",
     "yggdrasil_gateway_agent_up",
