@@ -72,8 +72,10 @@ impl Client {
                 Err(_) => Err(format!("timeout of {}ms exceeded", LIMIT.as_millis())),
             };
             client.event_loop.free().await;
-            if result.is_err() {
-                client.journal.book().failures += 1;
+            if let Err(error) = &result {
+                let mut book = client.journal.book();
+                book.failures += 1;
+                book.last_failure.clone_from(error);
             }
             result
         }

@@ -34,6 +34,8 @@ pub struct Book {
     pub lists: u64,
     /// Requests that failed, each try counted.
     pub failures: u64,
+    /// What the last of them said.
+    pub last_failure: String,
     /// The most that any one daemon had under way at a time.
     pub most_under_way: usize,
 }

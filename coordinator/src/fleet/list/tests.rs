@@ -120,6 +120,18 @@ async fn what_nobody_has_read_goes_off_the_list_with_its_runner() {
 }
 
 #[tokio::test]
+async fn what_its_runner_was_lost_with_and_had_not_read_goes_elsewhere() {
+    let world = World::new().await;
+    world.sweep();
+
+    // The lease ends before anybody has read the list.
+    let offer = world.list.offer(&order(Uuid::now_v7())).await;
+
+    assert!(matches!(offer, Err(ClientError::NotTaken { .. })), "{offer:?}");
+    assert!(world.runners.list_tasks("r1", None).await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_runner_that_is_lost_is_silent_until_its_late_result() {
     let world = World::new().await;
     let id = Uuid::now_v7();
