@@ -24,6 +24,20 @@ pub(crate) fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Resul
     serializer.serialize_str(&iso(*time))
 }
 
+/// Writes a number as every program of JavaScript does: a whole one without a fraction. Readers
+/// that want a whole number refuse `2740.0`.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "that is how serde hands a member over")]
+fn write_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    // Up to here each whole number is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small enough")]
+        serializer.serialize_i64(*number as i64)
+    } else {
+        serializer.serialize_f64(*number)
+    }
+}
+
 /// What a machine has, and how busy it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct SystemResources {
@@ -34,7 +48,7 @@ pub struct SystemResources {
     #[serde(default, deserialize_with = "object::one")]
     pub memory: MemoryResources,
     /// Seconds since the machine started.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub uptime: f64,
 }
 
@@ -42,19 +56,19 @@ pub struct SystemResources {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct CpuResources {
     /// Load average over one minute.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub load1: f64,
     /// Load average over five minutes.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub load5: f64,
     /// Load average over fifteen minutes.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub load15: f64,
     /// How many logical processors there are.
     #[serde(default)]
     pub cpus: u32,
     /// The busy share since the last sample, over all of them, 0 to 100.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub percent: f64,
 }
 
@@ -71,7 +85,7 @@ pub struct MemoryResources {
     #[serde(default)]
     pub free: u64,
     /// The used share, 0 to 100.
-    #[serde(default)]
+    #[serde(default, serialize_with = "write_number")]
     pub percent: f64,
 }
 
@@ -484,6 +498,8 @@ mod tests {
         let read: RegisterRunner = serde_json::from_str(body).unwrap();
 
         assert_eq!(read.endpoint.as_deref(), Some(""));
+        let again = serde_json::to_string(&read).unwrap();
+        assert_eq!(again, body.split_whitespace().collect::<String>());
         assert_eq!(read.resources.unwrap().memory.total, 25_276_502_016);
     }
 }
