@@ -36,9 +36,11 @@ bench: ## measures speed and memory, and prints a table
 	cargo build --locked --release --workspace --bins
 	@exec "$(TARGET)/release/bench"
 
-docs: ## writes docs/tasks.md anew
+docs: ## writes docs/tasks.md, docs/openapi.json and docs/openapi.d.ts anew
 	cargo build --locked --workspace --bins
-	@exec "$(TARGET)/debug/task-docs" --write
+	@"$(TARGET)/debug/task-docs" --write
+	@"$(TARGET)/debug/openapi"
+	@scripts/api-types.sh --write
 
 previous: ## records what this version leaves behind, for the tests of the next one
 	cargo build --locked --workspace --bins

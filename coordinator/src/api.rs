@@ -9,7 +9,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, StatusCode};
 use axum::middleware;
-use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
@@ -19,6 +18,7 @@ mod admission;
 mod attempts;
 mod auth;
 mod beads;
+pub mod document;
 mod error;
 mod gateway;
 mod health;
@@ -28,40 +28,37 @@ mod metrics;
 mod plan;
 mod runners;
 mod sessions;
+mod status;
 
 use error::Problem;
 
 /// Returns the whole API.
 pub fn router(app: Arc<App>) -> Router {
-    let (described, document) = OpenApiRouter::new()
+    let (described, document) = described().split_for_parts();
+    let paths = layers::Paths::new(document.paths.paths.keys().map(String::as_str));
+    let routes = described
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check_key))
+        .with_state(app);
+    layers::around(routes, paths)
+}
+
+/// All routes, each with its description.
+fn described() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(status::routes())
+        .merge(plan::routes())
+        .merge(beads::routes())
+        .merge(attempts::routes())
         .merge(runners::routes())
         .merge(admin::routes())
         .merge(admission::routes())
         .merge(sessions::routes())
         .merge(gateway::routes())
         .merge(metrics::routes())
-        .split_for_parts();
-    let plain = [
-        "/health",
-        "/poll",
-        "/api/plan",
-        "/api/beads/{id}",
-        "/api/attempts/{id}",
-        "/api/attempts/{id}/log",
-    ];
-    let paths = layers::Paths::new(document.paths.paths.keys().map(String::as_str).chain(plain));
-    let routes = described
-        .route("/health", get(health::show))
-        .route("/poll", post(plan::nudge))
-        .route("/api/plan", get(plan::show))
-        .route("/api/beads/{id}", get(beads::show))
-        .route("/api/attempts/{id}", get(attempts::show))
-        .route("/api/attempts/{id}/log", get(attempts::log))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(unknown_path)
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), auth::check_key))
-        .with_state(app);
-    layers::around(routes, paths)
+        .merge(document::routes())
 }
 
 async fn wrong_method(method: Method) -> Problem {

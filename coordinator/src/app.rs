@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use daemon::shutdown::Shutdown;
 use jiff::Timestamp;
+use protocol::coordinator::RunnerCounts;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::admission::Admission;
@@ -80,5 +81,23 @@ impl App {
         // The sender lives in `self`, so the channel cannot be closed here.
         let open = open.expect("the sender outlives the borrow of the app");
         open.clone().expect("waited for the door to be open")
+    }
+
+    /// Returns how many runners there are: those that registered, and the executors of
+    /// routing.yaml that did not.
+    pub fn runner_counts(&self) -> RunnerCounts {
+        let (mut total, mut online) = {
+            let registry = self.runners.read();
+            let online = registry.all().filter(|runner| runner.is_online()).count();
+            (registry.all().len(), online)
+        };
+        for state in self.fleet.states().values() {
+            if state.configured && state.runner.is_none() {
+                total += 1;
+                online += usize::from(state.is_up());
+            }
+        }
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        RunnerCounts { total: count(total), online: count(online), offline: count(total - online) }
     }
 }

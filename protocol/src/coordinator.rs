@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::execute::{Ending, Outcome};
 use crate::executor::Health;
+use crate::runner::write_iso;
 
 /// The answer of the coordinator's `GET /health`: always with HTTP status 200.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
@@ -17,12 +18,13 @@ pub struct CoordinatorHealth {
     /// Whether it takes work.
     pub status: Health,
     /// The coordinator's clock.
+    #[serde(serialize_with = "write_iso")]
     pub timestamp: Timestamp,
     /// The coordinator's version.
     pub version: String,
     /// Seconds since it started.
     pub uptime: f64,
-    /// The executors it knows.
+    /// What registered, and the executors of routing.yaml that did not.
     pub runners: RunnerCounts,
     /// Why it is not `healthy`, each with its remedy.
     #[serde(default)]
@@ -33,6 +35,88 @@ pub struct CoordinatorHealth {
     /// The executors by name.
     #[serde(default)]
     pub executors: BTreeMap<String, ExecutorView>,
+}
+
+/// The answer of `GET /status`: the figures of the whole system.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemStatus {
+    /// As in `GET /health`.
+    pub status: Health,
+    /// The coordinator's clock.
+    #[serde(serialize_with = "write_iso")]
+    pub timestamp: Timestamp,
+    /// The coordinator's version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime: f64,
+    /// What registered, and the executors of routing.yaml that did not.
+    pub runners: RunnerCounts,
+    /// What stands on the runners' lists.
+    pub tasks: TaskCounts,
+    /// Sessions and the realms under them.
+    pub sessions: SessionCounts,
+    /// What waits for somebody who takes it.
+    pub queue: QueueCounts,
+    /// The settings of the older orchestration system, as they were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<InstanceSettings>,
+}
+
+/// Tasks on the runners' lists; the sums count from the start of the coordinator on.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+pub struct TaskCounts {
+    /// How many run now.
+    pub running: u64,
+    /// How many were put on lists.
+    pub dispatched: u64,
+    /// How many were completed.
+    pub completed: u64,
+    /// How many failed.
+    pub failed: u64,
+}
+
+/// Sessions and realms.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+pub struct SessionCounts {
+    /// Sessions that can be used.
+    pub active: u64,
+    /// All sessions that are remembered.
+    pub total: u64,
+    /// All realms.
+    pub realms: u64,
+}
+
+/// What waits.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+pub struct QueueCounts {
+    /// Beads with a task type that do not run yet.
+    pub beads: u64,
+    /// Attempts that are not settled yet.
+    pub attempts: u64,
+    /// Requests for agents that wait while all of them are full; absent without a gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+}
+
+/// The settings of the older orchestration system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceSettings {
+    /// `MIN_INSTANCES`; nothing starts agents yet.
+    pub min_instances: u32,
+    /// `MAX_INSTANCES`; nothing stops agents yet.
+    pub max_instances: u32,
+    /// `MAX_CONCURRENCY`: how many requests an agent is given at a time.
+    pub max_concurrency: u32,
+    /// `HEALTH_CHECK_INTERVAL`: milliseconds between two looks at an agent.
+    pub health_check_interval: u64,
 }
 
 /// How many runners are known, and how many of them answer.

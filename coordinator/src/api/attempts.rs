@@ -5,22 +5,40 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use protocol::coordinator::{AttemptDetail, AttemptSummary};
+use protocol::coordinator::{ApiError, AttemptDetail, AttemptSummary};
 use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::error::Problem;
+use super::input::Ids;
 use crate::app::App;
 use crate::fleet::ClientError;
 use crate::ledger::Attempt;
 use crate::settle::Verdict;
 
-pub(super) async fn show(
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(log))
+}
+
+/// Shows one attempt: how it ended, and what was written into its bead.
+#[utoipa::path(
+    get, path = "/api/attempts/{id}", tag = "Beads",
+    params(("id" = Uuid, Path, description = "The attempt.")),
+    responses(
+        (status = 200, body = AttemptDetail),
+        (status = 400, body = ApiError, description = "That is no attempt id."),
+        (status = 404, body = ApiError, description = "The ledger knows no such attempt."),
+        (status = 500, body = ApiError, description = "The ledger cannot be read."),
+    )
+)]
+async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json<AttemptDetail>, Problem> {
     let attempt = find(&app, &id).await?;
     Ok(Json(AttemptDetail {
@@ -31,7 +49,7 @@ pub(super) async fn show(
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct LogQuery {
+struct LogQuery {
     #[serde(default)]
     offset: u64,
     #[serde(default)]
@@ -39,9 +57,25 @@ pub(super) struct LogQuery {
 }
 
 /// Hands an attempt's log through from its executor, as it comes.
-pub(super) async fn log(
+#[utoipa::path(
+    get, path = "/api/attempts/{id}/log", tag = "Beads",
+    params(
+        ("id" = Uuid, Path, description = "The attempt."),
+        ("offset" = Option<u64>, Query, description = "From which byte on."),
+        ("follow" = Option<bool>, Query, description = "Goes on until the attempt ends."),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = 400, body = ApiError, description = "That is no attempt id, or no such place."),
+        (status = 404, body = ApiError, description = "There is no such attempt, or no log of it."),
+        (status = 500, body = ApiError, description = "The ledger cannot be read."),
+        (status = 502, body = ApiError, description = "The executor cannot be reached."),
+        (status = "default", body = ApiError, description = "What the executor said."),
+    )
+)]
+async fn log(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     query: Result<Query<LogQuery>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(query) = query.map_err(|error| Problem::bad_request(error.body_text()))?;

@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use jiff::Timestamp;
-use protocol::coordinator::{BeadView, Reason};
+use protocol::coordinator::{ApiError, BeadView, Reason};
 use tokio::sync::oneshot;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::attempts::summary;
 use super::error::Problem;
+use super::input::Ids;
 use super::plan::view;
 use crate::app::{App, Ask};
 use crate::beads::{Bead, BeadId, BeadsTrouble, Status};
@@ -22,9 +25,25 @@ use crate::why;
 /// How long a look at a bead may take: a busy Beads CLI does one thing at a time.
 const LOOK: Duration = Duration::from_secs(45);
 
-pub(super) async fn show(
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Says why a bead is where it is, and shows its attempts.
+#[utoipa::path(
+    get, path = "/api/beads/{id}", tag = "Beads",
+    params(("id" = String, Path, description = "The bead.")),
+    responses(
+        (status = 200, body = BeadView),
+        (status = 400, body = ApiError, description = "That is no bead id."),
+        (status = 404, body = ApiError, description = "There is no such bead."),
+        (status = 500, body = ApiError, description = "The ledger cannot be read."),
+        (status = 503, body = ApiError, description = "The Beads CLI cannot be asked now."),
+    )
+)]
+async fn show(
     State(app): State<Arc<App>>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json<BeadView>, Problem> {
     let id: BeadId =
         id.parse().map_err(|_| Problem::bad_request(format!("`{id}` is not a bead id")))?;

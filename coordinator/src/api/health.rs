@@ -5,17 +5,30 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use protocol::coordinator::{CoordinatorHealth, ExecutorView, RunnerCounts};
+use protocol::coordinator::{CoordinatorHealth, ExecutorView};
 use protocol::executor::Health;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::fleet::Condition;
 
-pub(super) async fn show(State(app): State<Arc<App>>) -> Json<CoordinatorHealth> {
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Says how the coordinator is, and what needs attention. Needs no key, and is answered with 200
+/// while the process lives.
+#[utoipa::path(
+    get, path = "/health", tag = "Coordinator",
+    responses((status = 200, body = CoordinatorHealth)),
+    security(())
+)]
+async fn show(State(app): State<Arc<App>>) -> Json<CoordinatorHealth> {
     let now = Timestamp::now();
     let fleet = app.fleet.states();
     let (active, _) = app.board.room();
-    let mut reasons = app.board.troubles();
+    let reasons = reasons(&app);
     let executors: std::collections::BTreeMap<_, _> = fleet
         .iter()
         .filter_map(|(name, state)| {
@@ -34,11 +47,6 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Json<CoordinatorHealth>
             Some((name.to_string(), view))
         })
         .collect();
-    for (name, state) in fleet.iter() {
-        if let Condition::Misconfigured { error } = &state.condition {
-            reasons.push(format!("{name} is set up wrongly: {error}"));
-        }
-    }
     let beads = app.beads.borrow().as_ref().map(|beads| {
         let dialect = beads.dialect();
         if dialect.for_keeps {
@@ -47,27 +55,36 @@ pub(super) async fn show(State(app): State<Arc<App>>) -> Json<CoordinatorHealth>
             format!("{dialect} (for trying out; no store for keeps)")
         }
     });
-    let online = fleet.values().filter(|state| state.condition == Condition::Up).count();
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let status = if app.shutdown.draining.is_cancelled() {
+    Json(CoordinatorHealth {
+        status: word(&app, &reasons),
+        timestamp: now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime: now.duration_since(app.started).as_secs_f64(),
+        runners: app.runner_counts(),
+        reasons,
+        beads,
+        executors,
+    })
+}
+
+/// What needs attention.
+pub(super) fn reasons(app: &App) -> Vec<String> {
+    let mut reasons = app.board.troubles();
+    for (name, state) in app.fleet.states().iter() {
+        if let Condition::Misconfigured { error } = &state.condition {
+            reasons.push(format!("{name} is set up wrongly: {error}"));
+        }
+    }
+    reasons
+}
+
+/// How that is in one word.
+pub(super) fn word(app: &App, reasons: &[String]) -> Health {
+    if app.shutdown.draining.is_cancelled() {
         Health::Draining
     } else if reasons.is_empty() {
         Health::Healthy
     } else {
         Health::Degraded
-    };
-    Json(CoordinatorHealth {
-        status,
-        timestamp: now,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        uptime: now.duration_since(app.started).as_secs_f64(),
-        runners: RunnerCounts {
-            total: count(fleet.len()),
-            online: count(online),
-            offline: count(fleet.len() - online),
-        },
-        reasons,
-        beads,
-        executors,
-    })
+    }
 }

@@ -7,19 +7,34 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use protocol::coordinator::{PlanView, PlannedBead, Reason as ReasonView};
-use serde_json::{Value, json};
+use protocol::runner::Word;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::attempts::summary;
 use crate::app::App;
 use crate::plan::{Decision, Listed, Names, Reason};
 
-/// Has the beads listed now, without waiting for it.
-pub(super) async fn nudge(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    app.nudge.notify_one();
-    (StatusCode::ACCEPTED, Json(json!({ "status": "polling" })))
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(nudge))
 }
 
-pub(super) async fn show(State(app): State<Arc<App>>) -> Json<PlanView> {
+/// Has the beads listed now, without waiting for it.
+#[utoipa::path(
+    post, path = "/poll", tag = "Beads",
+    responses((status = 202, body = Word, description = "`polling`"))
+)]
+async fn nudge(State(app): State<Arc<App>>) -> (StatusCode, Json<Word>) {
+    app.nudge.notify_one();
+    (StatusCode::ACCEPTED, Json(Word::new("polling")))
+}
+
+/// Shows what runs, what may start now and where, and why the rest waits.
+#[utoipa::path(
+    get, path = "/api/plan", tag = "Beads",
+    responses((status = 200, body = PlanView))
+)]
+async fn show(State(app): State<Arc<App>>) -> Json<PlanView> {
     let (_, without_task_type, listed) = app.board.listing();
     let planned = app.board.planned();
     let beads = planned.as_ref().map_or_else(Vec::new, |planned| {

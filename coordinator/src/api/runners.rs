@@ -45,7 +45,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     responses(
         (status = 201, body = Registered),
         (status = 400, body = ApiError, description = "A member has a wrong type."),
-        (status = 413, body = ApiError, description = "More than 1 MiB."),
         (status = 503, body = ApiError, description = "Too many runners, or the ledger cannot be written."),
     )
 )]
@@ -94,7 +93,6 @@ fn with_key(app: &App, update: PendingUpdate, push: Option<&KeyPush>) -> Pending
         (status = 200, body = Word, description = "`updated`"),
         (status = 400, body = ApiError, description = "A member has a wrong type."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
-        (status = 413, body = ApiError, description = "More than 1 MiB."),
         (status = 503, body = ApiError, description = "The ledger cannot be written."),
     )
 )]
@@ -114,7 +112,6 @@ async fn update(
         (status = 200, body = Word, description = "`offline`"),
         (status = 400, body = ApiError, description = "A member has a wrong type."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
-        (status = 413, body = ApiError, description = "More than 1 MiB."),
         (status = 503, body = ApiError, description = "The ledger cannot be written."),
     )
 )]
@@ -136,7 +133,6 @@ async fn offline(
         (status = 200, body = UpdateRequested),
         (status = 400, body = ApiError, description = "No version, or a member has a wrong type."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
-        (status = 413, body = ApiError, description = "More than 1 MiB."),
         (status = 503, body = ApiError, description = "The ledger cannot be written."),
     )
 )]
@@ -160,8 +156,6 @@ async fn request_update(
     ),
     responses(
         (status = 200, body = RunnerTasks),
-        (status = 304, description = "As it was, by `If-None-Match`."),
-        (status = 400, body = ApiError, description = "The path is not readable."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
         (status = 503, body = ApiError, description = "The ledger cannot be written."),
     )
@@ -194,7 +188,6 @@ async fn tasks(
         (status = 400, body = ApiError, description = "A member has a wrong type."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
         (status = 409, body = ApiError, description = "The runner has a task of this id."),
-        (status = 413, body = ApiError, description = "More than 1 MiB."),
         (status = 503, body = ApiError, description =
             "Nothing is taken in now, or too many tasks run there, or the ledger cannot be written."),
     )
@@ -244,7 +237,6 @@ async fn patch_task(
     get, path = "/api/runners", tag = "Runners",
     responses(
         (status = 200, body = RunnerList),
-        (status = 304, description = "As it was, by `If-None-Match`."),
     )
 )]
 async fn api_list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -256,7 +248,6 @@ async fn api_list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     get, path = "/runners", tag = "Runners",
     responses(
         (status = 200, body = RunnerList),
-        (status = 304, description = "As it was, by `If-None-Match`."),
     )
 )]
 async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
@@ -285,8 +276,6 @@ fn listing(app: &App, headers: &HeaderMap) -> Response {
     params(("id" = String, Path, description = "The runner.")),
     responses(
         (status = 200, body = RunnerInfo),
-        (status = 304, description = "As it was, by `If-None-Match`."),
-        (status = 400, body = ApiError, description = "The path is not readable."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
     )
 )]
@@ -303,8 +292,6 @@ async fn api_show(
     params(("id" = String, Path, description = "The runner.")),
     responses(
         (status = 200, body = RunnerInfo),
-        (status = 304, description = "As it was, by `If-None-Match`."),
-        (status = 400, body = ApiError, description = "The path is not readable."),
         (status = 404, body = ApiError, description = "Nobody registered under this id."),
     )
 )]
@@ -321,7 +308,6 @@ async fn show(
     params(("version" = String, Path, description = "The version in question.")),
     responses(
         (status = 200, body = VersionCheck),
-        (status = 400, body = ApiError, description = "The path is not readable."),
     )
 )]
 async fn version_check(

@@ -123,6 +123,11 @@ impl Gateway {
         }
     }
 
+    /// Returns how many requests wait now.
+    pub fn waiting(&self) -> u64 {
+        self.queued.load(Relaxed)
+    }
+
     /// Notes what a probe of an agent showed.
     pub fn probed(&self, agent: &str, is_up: bool) {
         self.agent_up.with([agent], |up| *up = u64::from(is_up));

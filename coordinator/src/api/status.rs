@@ -1,0 +1,65 @@
+//! `GET /status`: the figures of the whole system.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use protocol::coordinator::{QueueCounts, SessionCounts, SystemStatus, TaskCounts};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::health;
+use crate::app::App;
+use crate::plan::Decision;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show))
+}
+
+/// Shows the figures of the whole system: runners, tasks, sessions, and what waits.
+#[utoipa::path(
+    get, path = "/status", tag = "Coordinator",
+    responses((status = 200, body = SystemStatus))
+)]
+async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
+    let now = Timestamp::now();
+    let tasks = {
+        let registry = app.runners.read();
+        TaskCounts {
+            running: registry.all().map(|runner| runner.running as u64).sum(),
+            dispatched: registry.dispatched,
+            completed: registry.ended.completed,
+            failed: registry.ended.failed,
+        }
+    };
+    let counts = app.sessions.counts();
+    let sum = |by_state: &std::collections::BTreeMap<&str, usize>| {
+        by_state.values().map(|count| *count as u64).sum()
+    };
+    let waits =
+        |decision: &&Decision| matches!(decision, Decision::Wait(_) | Decision::Start { .. });
+    let beads = app
+        .board
+        .planned()
+        .map_or(0, |planned| planned.plan.decisions.iter().filter(waits).count());
+    Json(SystemStatus {
+        status: health::word(&app, &health::reasons(&app)),
+        timestamp: now,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        uptime: now.duration_since(app.started).as_secs_f64(),
+        runners: app.runner_counts(),
+        tasks,
+        sessions: SessionCounts {
+            active: counts.sessions.get("active").copied().unwrap_or_default() as u64,
+            total: sum(&counts.sessions),
+            realms: sum(&counts.realms),
+        },
+        queue: QueueCounts {
+            beads: beads as u64,
+            attempts: app.board.stages().len() as u64,
+            requests: Some(app.metrics.gateway().waiting()),
+        },
+        settings: None,
+    })
+}
