@@ -3,7 +3,7 @@
 TARGET := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),$(CURDIR)/target)
 export YGG_TARGET := $(TARGET)
 
-.PHONY: help run test test-deps build check fmt bench docs previous clean-demo
+.PHONY: help run test test-deps build check fmt bench load-test docs previous clean-demo
 
 help: ## lists what make can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort \
@@ -35,6 +35,11 @@ bench: ## measures speed and memory, and prints a table
 	@scripts/beads-cli.sh any
 	cargo build --locked --release --workspace --bins
 	@exec "$(TARGET)/release/bench"
+
+load-test: ## drives the gateway, and says whether 1,000 requests a second are reached
+	@scripts/beads-cli.sh any
+	cargo build --locked --release --package e2e --package yggdrasil-coordinator --bins
+	@exec "$(TARGET)/release/load-test"
 
 docs: ## writes docs/tasks.md, docs/openapi.json and docs/openapi.d.ts anew
 	cargo build --locked --workspace --bins
