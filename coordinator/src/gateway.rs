@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::HeaderValue;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
@@ -21,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::admission::Admission;
+use crate::keeper::Keeper;
+use crate::ledger::Record;
 use crate::metrics::{InFlight, Metrics};
 use crate::runners::Runners;
 
@@ -56,6 +59,7 @@ pub struct Ground {
     pub runners: Arc<Runners>,
     pub admission: Arc<Admission>,
     pub metrics: Arc<Metrics>,
+    pub keeper: Arc<Keeper>,
     pub executors: Executors,
     pub draining: CancellationToken,
 }
@@ -106,14 +110,16 @@ impl Drop for Place {
 
 impl Gateway {
     /// Makes the gateway; nobody is asked anything before the first request.
-    pub fn new(rules: Rules, ground: Ground) -> reqwest::Result<Self> {
+    pub fn new(rules: Rules, ground: Ground, records: &[Record]) -> reqwest::Result<Self> {
+        let (keep, most, keeper) = (rules.session, rules.sessions, Arc::clone(&ground.keeper));
+        let sessions = Sessions::restore(keep, most, records, keeper, Timestamp::now());
         let state = State {
             own: None,
             seen: None,
             agents: HashMap::new(),
             pools: Pools::default(),
             desk: Desk::new(rules.queue),
-            sessions: Sessions::new(rules.session, rules.sessions),
+            sessions,
         };
         let shown = ground.metrics.gateway();
         shown.set_limits(rules.queue, rules.max_concurrency as usize);

@@ -136,6 +136,8 @@ pub enum Kind {
     Key,
     /// Something that was set while running, such as the expected version.
     Setting,
+    /// The agent of a session at the gateway; its owner is whom the session's requests are for.
+    Affinity,
 }
 
 impl Kind {
@@ -148,14 +150,23 @@ impl Kind {
             Self::Session => "session",
             Self::Key => "key",
             Self::Setting => "setting",
+            Self::Affinity => "affinity",
         }
     }
 
     /// Reads the word; none for one of a newer version.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Runner, Self::Task, Self::Realm, Self::Session, Self::Key, Self::Setting]
-            .into_iter()
-            .find(|kind| kind.as_str() == word)
+        [
+            Self::Runner,
+            Self::Task,
+            Self::Realm,
+            Self::Session,
+            Self::Key,
+            Self::Setting,
+            Self::Affinity,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == word)
     }
 }
 

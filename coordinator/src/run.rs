@@ -125,10 +125,11 @@ async fn start(
         runners: Arc::clone(&runners),
         admission: Arc::clone(&admission),
         metrics: Arc::clone(&metrics),
+        keeper: Arc::clone(&keeper),
         executors: agents,
         draining: shutdown.draining.clone(),
     };
-    let gateway = Gateway::new(settings.gateway.rules(), ground)
+    let gateway = Gateway::new(settings.gateway.rules(), ground, &records)
         .map_err(|error| Exit::software(format!("cannot make an HTTP client: {error}")))?;
     let app = Arc::new(App {
         keys: Arc::new(keys),

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use protocol::coordinator::ApiError;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::Problem;
+use super::input::Ids;
 use crate::app::App;
 use crate::gateway::{Call, Refused};
 
@@ -37,7 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         (status = 508, description = "The runner's endpoint leads back here.", body = ApiError),
     ),
 )]
-async fn health(state: State<Arc<App>>, Path(agent): Path<String>, request: Request) -> Response {
+async fn health(state: State<Arc<App>>, Ids(agent): Ids<String>, request: Request) -> Response {
     hand_through(state, Call::Health, &agent, request).await
 }
 
@@ -61,7 +62,7 @@ async fn health(state: State<Arc<App>>, Path(agent): Path<String>, request: Requ
         (status = 508, description = "The runner's endpoint leads back here.", body = ApiError),
     ),
 )]
-async fn metrics(state: State<Arc<App>>, Path(agent): Path<String>, request: Request) -> Response {
+async fn metrics(state: State<Arc<App>>, Ids(agent): Ids<String>, request: Request) -> Response {
     hand_through(state, Call::Metrics, &agent, request).await
 }
 
@@ -92,7 +93,7 @@ async fn metrics(state: State<Arc<App>>, Path(agent): Path<String>, request: Req
         (status = 508, description = "The runner's endpoint leads back here.", body = ApiError),
     ),
 )]
-async fn process(state: State<Arc<App>>, Path(agent): Path<String>, request: Request) -> Response {
+async fn process(state: State<Arc<App>>, Ids(agent): Ids<String>, request: Request) -> Response {
     hand_through(state, Call::Process, &agent, request).await
 }
 

@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use protocol::refusal::Refusal;
 use serde::Deserialize;
 use tokio::time::Instant;
@@ -175,7 +176,7 @@ impl Gateway {
         if is_new {
             self.look.notify_one();
         }
-        Ok(state.search(to, meant, session, call == Call::Process, Self::now()))
+        Ok(state.search(to, meant, session, call == Call::Process))
     }
 
     async fn read(&self, parts: &Parts, body: Body) -> Result<Payload, Refused> {
@@ -224,6 +225,7 @@ impl Gateway {
             tally.agent.clone_from(&agent.name);
             let Try { tried, answer } = self.try_once(&agent, asked, deadline).await;
             if let Some(trouble) = asked.payload.trouble() {
+                self.ground.admission.undone(&id);
                 return Err(self.refuse_body(trouble).of(&id));
             }
             self.judge(&agent, tried, asked.call, &answer);
@@ -392,7 +394,7 @@ impl Gateway {
         {
             let mut state = self.lock();
             if let Session::Named(name) = &search.session {
-                state.sessions.put(&search.pool, name, &agent.id, Self::now());
+                state.sessions.put(&search.pool, name, &agent.id, Timestamp::now());
                 self.shown().set_sessions(state.sessions.len());
             }
         }

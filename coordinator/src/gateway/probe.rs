@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, Method, header};
 use futures::StreamExt as _;
+use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -108,5 +109,7 @@ impl Gateway {
         for (id, percent) in busy {
             state.desk.note_cpu(&id, percent);
         }
+        state.sessions.forget(Timestamp::now());
+        self.shown().set_sessions(state.sessions.len());
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -65,12 +66,11 @@ impl State {
         meant: Meant,
         session: Session,
         takes_place: bool,
-        now: Instant,
     ) -> Search {
         let session = if meant.is_one { Session::New } else { session };
         let (held, is_orphan) = match &session {
             Session::New => (None, false),
-            Session::Named(name) => (self.sessions.agent_of(pool, name, now), false),
+            Session::Named(name) => (self.sessions.agent_of(pool, name, Timestamp::now()), false),
             Session::Cookie(tag) => {
                 let agent = self.agents.values().find(|agent| agent.tag == *tag);
                 let id = agent.map(|agent| AgentId::clone(&agent.id));

@@ -67,10 +67,11 @@ impl Stage {
             runners: Arc::clone(&runners),
             admission: Arc::clone(&admission),
             metrics: Arc::new(Metrics::default()),
+            keeper: Arc::clone(&keeper),
             executors,
             draining: stop.clone(),
         };
-        let gateway = Arc::new(Gateway::new(rules, ground).unwrap());
+        let gateway = Arc::new(Gateway::new(rules, ground, &[]).unwrap());
         let tracker = TaskTracker::new();
         let stopped = stop.clone();
         tracker.spawn(async move { keeper.run(&ledger, &stopped, |_| {}).await });
