@@ -35,7 +35,7 @@ struct Cli<E: clap::Args> {
     own: Own,
     #[command(flatten)]
     registering: Registering,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Of this executor")]
     executor: E,
 }
 

@@ -62,10 +62,11 @@ pub(crate) struct Own {
     pub(crate) time_zone: Option<OsString>,
 }
 
-/// How the executor takes part in the runner API.
+// How the executor takes part in the runner API. A doc comment would be what `--help` says of the
+// whole program, so the words for those without one of their own stand here.
 #[derive(clap::Args, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "With a coordinator")]
+#[command(next_help_heading = "With a coordinator", about = ABOUT)]
 pub(crate) struct Registering {
     /// Where the coordinator listens, such as `http://yggdrasil:3000`. The executor registers
     /// there, sends heartbeats and reads its task list; without it, it waits for orders.
@@ -117,6 +118,8 @@ pub(crate) struct Registering {
     #[arg(long, env = "UPDATE_TIMEOUT", default_value = "10m", value_parser = duration::parse, value_name = "DURATION")]
     update_timeout: Duration,
 }
+
+const ABOUT: &str = "An executor of Yggdrasil: does tasks on this machine";
 
 /// Labels of a runner.
 pub(crate) type Labels = BTreeMap<String, String>;

@@ -149,8 +149,12 @@ fn hint(world: &World, bead: &str) -> String {
 async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<(bool, String)> {
     let stage = Stage::set(world.folder()).await?;
     let policy = stage.policy.to_str().context("the folder's name is not UTF-8")?.to_owned();
+    // Its address is known from here on, so that the executors can register as soon as it is there.
+    world.prepare_coordinator(&[])?;
+    let coordinator = world.ygg().url().to_owned();
     for name in ["fenrir", "surtr", "huginn"] {
-        world.executor(name, &format!("{name}-executor"), &["--policy", &policy]).await?;
+        let args = ["--policy", &policy, "--coordinator", &coordinator];
+        world.executor(name, &format!("{name}-executor"), &args).await?;
     }
     for route in [
         "git-*: fenrir",
@@ -166,7 +170,8 @@ async fn story(world: &mut World, screen: &mut Screen) -> anyhow::Result<(bool, 
         world.routing.route(route);
     }
     world.routing.retry("backoff: { first: 1s, factor: 1, max: 1s }");
-    world.coordinator(&[]).await?;
+    world.write_routing()?;
+    world.start(COORDINATOR).await?;
     screen.say(&format!(
         "The coordinator listens on {}; now the beads are written.",
         world.ygg().url()
