@@ -1,7 +1,7 @@
 //! `run-command` and `run-playbook`.
 
 use executor_sdk::harness::hostile::{Table, builtin};
-use executor_sdk::harness::{Ending, Harness, Outcome, RefusalCode, tokio};
+use executor_sdk::harness::{Ending, Harness, Outcome, RefusalCode, tokio, until};
 use executor_sdk::prelude::*;
 use tempfile::TempDir;
 
@@ -45,6 +45,39 @@ async fn an_order_may_give_a_command_more_or_less_time() {
     let outcome = executor.order(&order).await.unwrap();
 
     assert_eq!(outcome.status, Ending::TimedOut);
+}
+
+#[tokio::test]
+async fn a_command_is_ended_when_it_is_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let executor = Harness::with(Trial::default()).policy("allow: {commands: [sh]}").start().await;
+    let script = "echo begun; sleep 600; touch done";
+    let order = json!({"program": "sh", "args": ["-c", script], "cwd": folder.path()});
+
+    let started = executor.execute_async("run-command", order).await.unwrap();
+    executor.log_contains(started.attempt, "begun").await;
+    executor.cancel(started.attempt).await.unwrap();
+    let outcome = executor.outcome(started.attempt).await;
+
+    assert_eq!(outcome.status, Ending::Cancelled, "{outcome:?}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_command_without_its_effect_is_a_failure_with_its_code_and_words() {
+    let folder = tempfile::tempdir().unwrap();
+    // Also root fails here: a folder where a file has to be.
+    std::fs::create_dir(folder.path().join("to")).unwrap();
+    std::fs::write(folder.path().join("from"), "x").unwrap();
+    let executor = Harness::with(Trial::default()).policy("allow: {commands: [cp]}").start().await;
+    let args = json!(["--no-target-directory", "from", "to"]);
+
+    let order = json!({"program": "cp", "args": args, "cwd": folder.path()});
+    let outcome = executor.execute("run-command", order).await.unwrap();
+
+    assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
+    assert_eq!(outcome.exit_code, Some(1));
+    assert!(outcome.error.unwrap().starts_with("`cp` exited with 1: cp: cannot overwrite"));
 }
 
 #[tokio::test]
@@ -168,6 +201,61 @@ async fn an_unreadable_playbook_and_an_unmatched_host_are_failures() {
     assert!(nobody.error.unwrap().contains("matched no host"));
     assert_eq!(absent.status, Ending::Failed);
     assert!(absent.error.unwrap().contains("there is no playbook `absent.yml`"));
+}
+
+#[tokio::test]
+async fn a_playbook_ends_at_its_limit_and_when_it_is_cancelled() {
+    let name = "a_playbook_ends_at_its_limit_and_when_it_is_cancelled";
+    let Some((folder, executor)) = ansible(name).await else { return };
+    let (mark, note) = (folder.path().join("mark"), folder.path().join("note"));
+    playbook(
+        folder.path(),
+        "site.yml",
+        &json!([
+            {"name": "begin", "ansible.builtin.command": {"argv": ["touch", mark]}},
+            {"name": "hang", "ansible.builtin.command": "sleep 609"},
+            {"name": "write", "ansible.builtin.copy": {"dest": note, "content": "x"}},
+        ]),
+    );
+    let order = json!({"playbook": "site.yml", "inventory": "thor,"});
+
+    let started = executor.execute_async("run-playbook", order.clone()).await.unwrap();
+    until("the playbook hangs", async || mark.exists()).await;
+    executor.log_contains(started.attempt, "TASK [hang]").await;
+    executor.cancel(started.attempt).await.unwrap();
+    let cancelled = executor.outcome(started.attempt).await;
+    let mut order = Harness::new_order("run-playbook", order);
+    order.timeout_seconds = Some(1.0);
+    let limited = executor.order(&order).await.unwrap();
+
+    assert_eq!(cancelled.status, Ending::Cancelled, "{cancelled:?}");
+    assert_eq!(limited.status, Ending::TimedOut, "{limited:?}");
+    assert!(!note.exists());
+    // Ansible's own children have gone along.
+    let left = std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        line == b"sleep\x00609\0"
+    });
+    assert!(!left);
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_reached_is_a_failure() {
+    let name = "a_host_that_is_not_reached_is_a_failure";
+    let Some((folder, executor)) = ansible(name).await else { return };
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let inventory = format!("thor ansible_host=127.0.0.1 ansible_port={closed}\n");
+    std::fs::write(folder.path().join("hosts"), inventory).unwrap();
+    let play = json!([{"hosts": "all", "gather_facts": false, "tasks": [
+        {"name": "write", "ansible.builtin.raw": "true"}]}]);
+    std::fs::write(folder.path().join("site.yml"), play.to_string()).unwrap();
+
+    let outcome = run(&executor, json!({"playbook": "site.yml", "inventory": "hosts"})).await;
+
+    assert_eq!(outcome.status, Ending::Failed, "{outcome:?}");
+    assert_eq!(outcome.exit_code, Some(4));
+    assert_eq!(outcome.data["hosts"]["thor"]["unreachable"], json!(1), "{outcome:?}");
+    assert!(outcome.error.as_ref().unwrap().contains("`thor`"), "{outcome:?}");
 }
 
 #[tokio::test]

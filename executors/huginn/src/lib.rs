@@ -43,6 +43,11 @@ pub struct Huginn {
     #[arg(long, env = "HUGINN_PLEX_URL", value_name = "URL")]
     pub plex_url: Option<Url>,
 
+    /// Certificates (PEM) of authorities that are trusted beside the system's, as the one that a
+    /// Pi-hole makes for itself.
+    #[arg(long, env = "HUGINN_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+
     /// Where logind is asked, if not on the usual system bus.
     #[arg(long, env = "DBUS_SYSTEM_BUS_ADDRESS", hide = true, value_name = "ADDRESS")]
     pub system_bus: Option<String>,
@@ -54,6 +59,10 @@ pub struct Huginn {
     /// What `hosts` says.
     #[arg(skip)]
     pub table: Hosts,
+
+    /// What `ca_file` holds.
+    #[arg(skip)]
+    pub authorities: Vec<reqwest::Certificate>,
 }
 
 impl Executor for Huginn {
@@ -61,6 +70,9 @@ impl Executor for Huginn {
 
     fn prepare(&mut self) -> Result<(), Failure> {
         self.table = Hosts::load(self.hosts.as_deref())?;
+        if let Some(file) = &self.ca_file {
+            self.authorities = web::certificates(file)?;
+        }
         Ok(())
     }
 

@@ -22,18 +22,40 @@ const AWAY: Duration = Duration::from_mins(10);
 /// The longest notice.
 const LONGEST_NOTICE: f64 = 60.0;
 
-/// Does it: announces it, looks who works, orders it, and returns when it has begun.
-pub(crate) async fn take_away(
+/// How this machine is taken away: the params of both tasks.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct Leave {
+    /// Whether it happens although others work here.
+    #[serde(default)]
+    force: bool,
+    /// How long it is announced before it happens, in seconds.
+    #[serde(default = "ten_seconds")]
+    notice_seconds: f64,
+}
+
+fn ten_seconds() -> f64 {
+    10.0
+}
+
+impl Leave {
+    /// Does it: announces it, looks who works, orders it, and returns when it has begun.
+    pub(crate) async fn take_away(self, deed: Deed, huginn: &Huginn, cx: &Context) -> TaskResult {
+        if !(0.0..=LONGEST_NOTICE).contains(&self.notice_seconds) {
+            let error = format!("`notice_seconds` must lie between 0 and {LONGEST_NOTICE}");
+            return Err(Failure::new(error));
+        }
+        take_away(deed, self.force, self.notice_seconds, huginn, cx).await
+    }
+}
+
+async fn take_away(
     deed: Deed,
     force: bool,
     notice_seconds: f64,
     huginn: &Huginn,
     cx: &Context,
 ) -> TaskResult {
-    if !(0.0..=LONGEST_NOTICE).contains(&notice_seconds) {
-        let error = format!("`notice_seconds` must lie between 0 and {LONGEST_NOTICE}");
-        return Err(Failure::new(error));
-    }
     let words = deed.words();
     let logind = Logind::connect(huginn.system_bus.as_deref(), deed).await?;
     logind.check().await?;

@@ -6,7 +6,7 @@ use executor_sdk::prelude::*;
 use serde::de::{Error, MapAccess, Visitor};
 
 /// A host, and a port where one is named.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Target {
     pub(crate) host: String,
     pub(crate) port: Option<u16>,

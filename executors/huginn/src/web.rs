@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use executor_sdk::Revealed;
 use executor_sdk::prelude::*;
-use reqwest::{Client, Method, StatusCode, redirect};
+use reqwest::{Certificate, Client, Method, StatusCode, redirect};
 
 use crate::Huginn;
 
@@ -30,7 +30,12 @@ pub(crate) struct Answer {
 
 impl Service {
     /// Prepares to ask a service. Redirects are not followed: a secret would go along.
-    pub(crate) fn new(name: &'static str, base: &Url, limit: f64) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        name: &'static str,
+        base: &Url,
+        limit: f64,
+        huginn: &Huginn,
+    ) -> Result<Self, Failure> {
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(Failure::new(
                 "`url` must be one such as http://pi.hole or https://nas:32400",
@@ -47,6 +52,7 @@ impl Service {
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
             .timeout(Duration::from_secs_f64(limit))
+            .tls_certs_merge(huginn.authorities.iter().cloned())
             .build()?;
         Ok(Self { name, client, base: base.clone() })
     }
@@ -167,6 +173,19 @@ fn read(bytes: &[u8]) -> Result<Value, String> {
 
 fn serde_json_from(bytes: &[u8]) -> Option<Value> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+/// Reads the certificates of a PEM file.
+pub(crate) fn certificates(file: &Path) -> Result<Vec<Certificate>, Failure> {
+    let cannot = |why: &dyn std::fmt::Display| {
+        Failure::new(format!("cannot use the certificates of `{}`: {why}", file.display()))
+    };
+    let text = std::fs::read(file).map_err(|error| cannot(&error))?;
+    let found = Certificate::from_pem_bundle(&text).map_err(|error| cannot(&error))?;
+    if found.is_empty() {
+        return Err(cannot(&"it holds none"));
+    }
+    Ok(found)
 }
 
 impl Huginn {

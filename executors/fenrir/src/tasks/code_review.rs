@@ -36,7 +36,7 @@ pub struct CodeReview {
 }
 
 /// From which severity on a review fails.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum FailOn {
     /// On errors.

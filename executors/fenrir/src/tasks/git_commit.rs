@@ -29,7 +29,7 @@ pub struct GitCommit {
 }
 
 /// A file to write before the commit.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct File {
     /// Where it lies, from the top of the repository.
     path: String,

@@ -37,6 +37,41 @@ async fn http_with_a_password_is_cloned_pulled_and_pushed() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_gone_prevents_all_of_it() {
+    let test = "a_server_that_is_gone_prevents_all_of_it";
+    if !works("sh", &["-c", "test -x \"$(git --exec-path)/git-daemon\""]) {
+        return skipped(test, "this git has no daemon");
+    }
+    let stage = Stage::new().await;
+    let bare = stage.bare("served/origin.git");
+    let daemon = GitDaemon::start(&stage.path("served"));
+    let url = daemon.url("origin.git");
+    git(&stage.path(""), &["clone", "--quiet", &url, "tree"]);
+    let tree = stage.path("tree");
+    git(&tree, &["config", "user.name", "F"]);
+    git(&tree, &["config", "user.email", "f@example.org"]);
+    let mine = stage.commit("tree", "mine", "mine\n");
+    let theirs = git(&bare, &["rev-parse", "main"]);
+    drop(daemon);
+
+    for (task, params) in [
+        ("git-clone", json!({"repo_url": url, "dest_path": stage.text("a/clone")})),
+        ("git-status", json!({"repo_path": tree, "fetch": true})),
+        ("git-pull", json!({"repo_path": tree})),
+        ("git-push", json!({"repo_path": tree})),
+        ("git-commit", json!({"repo_path": tree, "message": "x", "push": true})),
+    ] {
+        let outcome = stage.run(task, params).await;
+        failed(&outcome);
+        assert!(outcome.output.contains("Connection refused"), "{task}: {outcome:?}");
+    }
+
+    assert!(!stage.path("a").exists());
+    assert_eq!(git(&bare, &["rev-parse", "main"]), theirs);
+    assert_eq!(git(&tree, &["rev-parse", "HEAD"]), mine);
+}
+
+#[tokio::test]
 async fn a_wrong_password_fails_in_seconds_and_changes_nothing() {
     if !works("sh", &["-c", "test -x \"$(git --exec-path)/git-http-backend\""]) {
         let test = "a_wrong_password_fails_in_seconds_and_changes_nothing";

@@ -68,6 +68,16 @@ async fn a_crossed_threshold_is_a_failure_that_tells_it() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_looked_at_is_not_well() {
+    let blind = Harness::with(Fenrir::new(environment())).program("df", "echo 'no such device'");
+    let fenrir = blind.start().await;
+
+    let outcome = fenrir.execute("dev-health-check", json!({})).await.unwrap();
+
+    assert_eq!(failed(&outcome), "`df` lists no disk: no such device");
+}
+
+#[tokio::test]
 async fn each_task_has_a_description_and_a_schema_that_names_its_params() {
     let stage = Stage::new().await;
 

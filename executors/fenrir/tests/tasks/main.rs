@@ -21,6 +21,8 @@ mod hostile;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod read_only;
+#[cfg(test)]
 mod run_tests;
 #[cfg(test)]
 mod servers;

@@ -17,12 +17,14 @@ pub(crate) struct GitDaemon {
 impl GitDaemon {
     /// Serves all repositories below a folder, for reading and writing.
     pub(crate) fn start(root: &Path) -> Self {
+        let folder = program("git").arg("--exec-path").output().unwrap().stdout;
+        let folder = String::from_utf8(folder).unwrap();
+        // Not `git daemon`: that would be a child of git's, which outlives it.
+        let daemon = format!("{}/git-daemon", folder.trim());
         // Somebody else may take the port between our asking and its listening.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let mut child = program("git")
-                // Not `git daemon`: that would be a child of its own, which outlives this one.
-                .args(["-c", "alias.serve=!exec \"$(git --exec-path)/git-daemon\"", "serve"])
+            let mut child = program(&daemon)
                 .args(["--listen=127.0.0.1", &format!("--port={port}"), "--export-all"])
                 .args(["--enable=receive-pack", "--reuseaddr"])
                 .arg(format!("--base-path={}", root.display()))

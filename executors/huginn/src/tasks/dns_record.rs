@@ -58,7 +58,7 @@ fn ten_seconds() -> f64 {
 }
 
 /// What is wanted of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum State {
     #[default]
@@ -90,7 +90,7 @@ impl Task<Huginn> for DnsRecord {
         }
         let setting = huginn.pihole_url();
         let url = self.url.as_ref().unwrap_or(&setting);
-        let service = Service::new("the Pi-hole", url, self.timeout_seconds)?;
+        let service = Service::new("the Pi-hole", url, self.timeout_seconds, huginn)?;
         huginn.may_have_secret(url, &setting)?;
         let server = self.server(huginn, url).await?;
         let secret = self.password.clone().unwrap_or_else(|| Secret::named(pihole::SECRET));

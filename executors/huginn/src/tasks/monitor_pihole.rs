@@ -62,7 +62,7 @@ impl Task<Huginn> for MonitorPihole {
     async fn run(self, huginn: &Huginn, cx: &Context) -> TaskResult {
         let setting = huginn.pihole_url();
         let url = self.url.as_ref().unwrap_or(&setting);
-        let service = Service::new("the Pi-hole", url, self.timeout_seconds)?;
+        let service = Service::new("the Pi-hole", url, self.timeout_seconds, huginn)?;
         huginn.may_have_secret(url, &setting)?;
         let secret = self.password.clone().unwrap_or_else(|| Secret::named(pihole::SECRET));
         let seen = PiHole::with(service, cx, &secret, async |pihole| match &*pihole {

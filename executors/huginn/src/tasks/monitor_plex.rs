@@ -63,7 +63,7 @@ impl Task<Huginn> for MonitorPlex {
         }
         let setting = huginn.plex_url();
         let url = self.url.as_ref().unwrap_or(&setting);
-        let service = Service::new("the Plex server", url, self.timeout_seconds)?;
+        let service = Service::new("the Plex server", url, self.timeout_seconds, huginn)?;
         let identity = service.get(&["identity"], None).await?;
         let text = |member: &str| identity["MediaContainer"][member].as_str().map(str::to_owned);
         let Some(version) = text("version") else {

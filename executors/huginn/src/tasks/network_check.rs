@@ -107,7 +107,7 @@ impl Task<Huginn> for NetworkCheck {
     async fn run(self, huginn: &Huginn, cx: &Context) -> TaskResult {
         let limit = self.check()?;
         let targets = self.targets();
-        let client = page::client(limit, self.accept_any_certificate)?;
+        let client = page::client(limit, self.accept_any_certificate, huginn)?;
 
         let contacts: Vec<_> = stream::iter(targets)
             .map(|target| self.contact(target, limit, huginn, cx))

@@ -4,25 +4,15 @@ use executor_sdk::prelude::*;
 
 use crate::Huginn;
 use crate::logind::Deed;
-use crate::power::take_away;
+use crate::power::Leave;
 
-/// Suspends this machine through logind: new work is refused and `/health` says why, then it is ordered; refused while other tasks
-/// run here or somebody holds it up.
+/// Suspends this machine through logind: new work is refused and `/health` says why, then it is
+/// ordered; refused while other tasks run here or somebody holds it up.
 ///
 /// It is completed when logind has begun; the outcome leaves before the machine goes.
 #[derive(Debug, Deserialize, JsonSchema)]
-pub struct PowerSuspend {
-    /// Whether it happens although others work here.
-    #[serde(default)]
-    force: bool,
-    /// How long it is announced before it happens, in seconds.
-    #[serde(default = "ten_seconds")]
-    notice_seconds: f64,
-}
-
-fn ten_seconds() -> f64 {
-    10.0
-}
+#[serde(transparent)]
+pub struct PowerSuspend(Leave);
 
 impl Task<Huginn> for PowerSuspend {
     const TYPE: &'static str = "power-suspend";
@@ -32,6 +22,6 @@ impl Task<Huginn> for PowerSuspend {
     const IDEMPOTENT: bool = false;
 
     async fn run(self, huginn: &Huginn, cx: &Context) -> TaskResult {
-        take_away(Deed::Suspend, self.force, self.notice_seconds, huginn, cx).await
+        self.0.take_away(Deed::Suspend, huginn, cx).await
     }
 }

@@ -6,7 +6,7 @@ use executor_sdk::prelude::*;
 use jiff::Timestamp;
 use reqwest::{Client, redirect, tls::TlsInfo};
 
-use crate::certificate;
+use crate::{Huginn, certificate};
 
 /// How a page was fetched.
 #[derive(Debug, Serialize)]
@@ -21,12 +21,17 @@ pub(super) struct Page {
 }
 
 /// Makes the client. Redirects are an answer and not followed.
-pub(super) fn client(limit: Duration, any_certificate: bool) -> Result<Client, Failure> {
+pub(super) fn client(
+    limit: Duration,
+    any_certificate: bool,
+    huginn: &Huginn,
+) -> Result<Client, Failure> {
     Ok(Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
         .timeout(limit)
         .tls_info(true)
+        .tls_certs_merge(huginn.authorities.iter().cloned())
         .tls_danger_accept_invalid_certs(any_certificate)
         .build()?)
 }
