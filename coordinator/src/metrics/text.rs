@@ -203,6 +203,10 @@ fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
 
 /// Writes a label's value: never more than a part of it, and never what a scraper stumbles over.
 fn escape(text: &mut String, value: &str) {
+    if value.len() <= LABEL_CHARS && !value.contains(['\\', '"', '\n', '\0']) {
+        text.push_str(value);
+        return;
+    }
     for c in value.chars().take(LABEL_CHARS) {
         match c {
             '\\' => text.push_str("\\\\"),

@@ -247,6 +247,7 @@ async fn a_thousand_runners_are_scraped_in_no_time() {
         assert!(page.contains("yggdrasil_runners_total 1000\n"));
     }
 
-    // The machine may be busy, so the best of some counts; even a debug build is fast enough.
-    assert!(best < Duration::from_millis(20).mul_f64(e2e::programs::patience()), "{best:?}");
+    // The machine may be busy, so the best of some counts; a debug build is several times slower.
+    let limit = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 20 });
+    assert!(best < limit.mul_f64(e2e::programs::patience()), "{best:?}");
 }
