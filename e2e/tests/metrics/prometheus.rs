@@ -15,17 +15,10 @@ use crate::scene::{busy, folder, program, tell, world};
 
 /// Families that are absent for as long as nothing of their kind has happened, and one that is asked
 /// for a state that nothing is in.
-const ONLY_AFTER_AN_EVENT: [&str; 10] = [
-    "yggdrasil_breaker_state",
+const ONLY_AFTER_AN_EVENT: [&str; 3] = [
     "yggdrasil_beads_command_failures_total",
+    "yggdrasil_breaker_state",
     "yggdrasil_executor_refusals_total",
-    "yggdrasil_gateway_agent_up",
-    "yggdrasil_gateway_affinity_hits_total",
-    "yggdrasil_gateway_affinity_moves_total",
-    "yggdrasil_gateway_in_flight",
-    "yggdrasil_gateway_request_seconds",
-    "yggdrasil_gateway_requests_total",
-    "yggdrasil_gateway_retries_total",
 ];
 
 /// What the dashboard that came with `@theaiinc/yggdrasil` asks; `S` is its selector.

@@ -67,19 +67,24 @@ pub(crate) async fn tell(world: &World, path: &str, body: Value) {
     assert!(status.is_success(), "POST {path}: {status}: {answer}");
 }
 
-/// Serves the latest version on a free port, for as long as the test runs; returns its address.
+/// Serves the latest version, for as long as the test runs; returns its address.
 pub(crate) async fn latest_version(version: &'static str) -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
     let answer = move || async move { Json(json!({ "version": version })) };
-    let app = axum::Router::new().route("/latest", get(answer));
-    #[expect(clippy::disallowed_methods, reason = "the test's own runtime ends it")]
-    let _serving = tokio::spawn(async move { axum::serve(listener, app).await });
-    format!("http://{address}/latest")
+    let address = serve(axum::Router::new().route("/latest", get(answer))).await;
+    format!("{address}/latest")
 }
 
-/// A homelab with beads that ended well and badly, one that runs, one that waits, and a runner
-/// with a task, an update that failed and one that is pending.
+/// Serves something on a free port, for as long as the test runs; returns its address.
+pub(crate) async fn serve(app: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the test's own runtime ends it")]
+    let _serving = tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
+}
+
+/// A homelab with beads that ended well and badly, one that runs and one that waits; a runner with a
+/// task, one with an update that failed and one that is pending; agents behind the gateway.
 pub(crate) async fn busy(mut world: World) -> World {
     let latest = latest_version("9.9.9").await;
     world.executor("one", "test-executor", &[]).await.unwrap();
@@ -105,6 +110,8 @@ pub(crate) async fn busy(mut world: World) -> World {
     let failed = json!({"runnerId": "r2", "updateStatus": "failed", "updateLog": "no room left"});
     tell(&world, "/runners/heartbeat", failed).await;
     tell(&world, "/runners/r2/request-update", json!({"version": "0.3.8"})).await;
+
+    crate::agents::talk(&world).await;
 
     let good = world.create(NewBead::task("echo", json!({"text": "well"}))).await;
     let bad = world.create(NewBead::task("fail", json!({}))).await;
