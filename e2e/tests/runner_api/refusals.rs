@@ -34,11 +34,12 @@ const ROUTES: [(&str, &[&str]); 24] = [
 ];
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 /// What the documents name beside them.
-const PROMISED: [(&str, &str); 4] = [
+const PROMISED: [(&str, &str); 5] = [
     ("GET", "/runners"),
     ("GET", "/runners/r1"),
     ("GET", "/admission"),
     ("POST", "/version-check/1.2.3"),
+    ("GET", "/status"),
 ];
 
 fn is_public(path: &str) -> bool {
