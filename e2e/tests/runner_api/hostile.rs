@@ -10,9 +10,8 @@ use serde_json::json;
 use super::api::{Api, SOON};
 use super::raw::{Back, Raw};
 
-/// What the process may grow by under attack. A debug build with its caches; a leak of even one
-/// request each would be far more.
-const FLAT: u64 = 64 * 1024 * 1024;
+/// What the process may grow by under attack: less than one of the huge bodies.
+const FLAT: u64 = 16 * 1024 * 1024;
 
 /// Returns how much memory the coordinator holds.
 fn memory(api: &mut Api) -> u64 {
