@@ -48,6 +48,10 @@ for host in fenrir.lan surtr.lan huginn.lan; do
   grep -Eq "^$host +: ok=[0-9]+ .*unreachable=0 +failed=0 " "$work/said" \
     || problem "the dry run did not reach the end for $host"
 done
+if [ -d /etc/polkit-1/rules.d ] \
+  && ! grep -qF 'yggdrasilUnits = ["plexmediaserver.service"];' "$work/said"; then
+  problem "polkit is not told of the units of the policy"
+fi
 for secret in executor.token api.key; do
   if [ ! -s "$work/secrets/$secret" ]; then
     problem "no $secret was made"

@@ -58,6 +58,38 @@ for path in systemd/*.service; do
   grep -q "$log" systemd/logrotate.d/yggdrasil || problem "$unit: nothing shortens its log $log"
 done
 
+# The polkit rules, asked as polkit does: `ACTION UNIT VERB USER` gives what it answers.
+rules=systemd/polkit-1/50-yggdrasil-huginn.rules
+answers() { # RULES
+  sed 's/\(yggdrasilUnits = \)\[\]/\1["plex.service"]/' "$1" >"$root/rules.js"
+  node -e '
+    const [file, ...asked] = process.argv.slice(1);
+    const rules = [];
+    const polkit = { Result: { YES: "yes", NOT_HANDLED: "-" }, addRule: (rule) => rules.push(rule) };
+    new Function("polkit", require("fs").readFileSync(file, "utf8"))(polkit);
+    for (const line of asked) {
+      const [id, unit, verb, user] = line.split(" ");
+      const action = { id, lookup: (name) => ({ unit, verb })[name] };
+      console.log(rules.map((rule) => rule(action, { user })).join());
+    }' "$root/rules.js" \
+    "org.freedesktop.login1.suspend - - yggdrasil" \
+    "org.freedesktop.login1.power-off-ignore-inhibit - - yggdrasil" \
+    "org.freedesktop.systemd1.manage-units plex.service restart yggdrasil" \
+    "org.freedesktop.login1.suspend - - somebody" \
+    "org.freedesktop.login1.reboot - - yggdrasil" \
+    "org.freedesktop.systemd1.manage-units plex.service stop yggdrasil" \
+    "org.freedesktop.systemd1.manage-units sshd.service restart yggdrasil" \
+    "org.freedesktop.policykit.exec - - yggdrasil" | paste -sd ' '
+}
+if command -v node >/dev/null; then
+  said=$(answers "$rules" 2>&1) || true
+  [ "$said" = "yes yes yes - - - - -" ] || problem "$rules: answers $said"
+  sed 's/!== "yggdrasil"/=== "nobody"/' "$rules" >"$root/wide.rules"
+  [ "$(answers "$root/wide.rules")" != "$said" ] || problem "rules that are too wide are not noticed"
+else
+  echo "skipped: $name: polkit rules: no node on PATH" >&2
+fi
+
 # A check that cannot fail proves nothing: these must be found.
 bad() { # WHAT SED-SCRIPT
   sed "$2" systemd/yggdrasil-coordinator.service >"$units/bad.service"

@@ -17,8 +17,8 @@ if command -v apt-get >/dev/null; then
     python3 python3-pytest python3-venv shellcheck sqlite3 systemd tmux yamllint
 elif command -v dnf >/dev/null; then
   "${sudo[@]}" dnf install -y -q \
-    ansible-core curl dbus-daemon dnsmasq gcc git iproute jq logrotate make openssl python3 python3-pytest \
-    ShellCheck sqlite systemd tmux yamllint
+    ansible-core curl dbus-daemon dnsmasq gcc git iproute java-devel jq logrotate make maven openssl \
+    python3 python3-pytest ShellCheck sqlite systemd tmux yamllint
   # Fedora has this one, others have not.
   "${sudo[@]}" dnf install -y -q golang-github-prometheus \
     || echo "no package of Prometheus here: the tests that want it are skipped" >&2

@@ -82,7 +82,7 @@ skip() { # NAME WHY
 }
 
 lint_scripts() {
-  shellcheck .ci/run scripts/*.sh
+  shellcheck .ci/run scripts/*.sh executors/*/tests/tasks/*.sh
 }
 
 lint_yaml() {
@@ -90,7 +90,7 @@ lint_yaml() {
     routing.yaml ansible dashboards
 }
 
-echo "cold, this takes 10 to 20 minutes on two cores; logs are in $logs"
+echo "cold, this takes 15 to 30 minutes on two cores; logs are in $logs"
 
 step "a Beads CLI" scripts/beads-cli.sh mb
 step "formatting" cargo fmt --all --check
@@ -98,6 +98,8 @@ step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "build" cargo build --locked --workspace --bins
 step "a real Ollama" scripts/get-ollama.sh
 step "linters for code-review" scripts/get-linters.sh
+step "cargo-nextest for run-tests" scripts/get-nextest.sh
+step "Maven for run-tests" scripts/get-maven.sh
 step "units, contracts, doc tests" cargo test --locked --workspace --exclude e2e --no-fail-fast -- --show-output
 # The programs that the tests of e2e start are those of the build above.
 step "build again" cargo build --locked --workspace --bins
@@ -117,6 +119,9 @@ if command -v yamllint >/dev/null; then
 else
   skip "YAML files" "no yamllint on PATH (make test-deps installs it)"
 fi
+
+echo
+grep -hE '^[[:space:]]*hostile values: ' "$logs"/*.log | sed 's/^ *//' | sort -u
 
 skipped=$(grep -hE '^[[:space:]]*skipped: ' "$logs"/*.log | sed 's/^ *//' | sort -u)
 skips=0

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs a program beside a real systemd of its own: a user instance, in a mount namespace where the
 # machine looks as if systemd had booted it, and in control groups of its own.
 #
