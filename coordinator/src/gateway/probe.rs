@@ -67,9 +67,11 @@ impl Gateway {
         due.retain(|agent| {
             let every = match state.desk.health(&agent.id) {
                 None => return false,
+                // New, or somewhere else than before.
+                Some(Health::Unknown) => Duration::ZERO,
                 Some(Health::Bad) => SOON.min(self.rules.probe_every),
-                Some(Health::Good | Health::Unknown) if agent.is_executor => return false,
-                Some(Health::Good | Health::Unknown) => self.rules.probe_every,
+                Some(Health::Good) if agent.is_executor => return false,
+                Some(Health::Good) => self.rules.probe_every,
             };
             agent.is_reachable() && asked.get(&agent.id).is_none_or(|at| now - *at >= every)
         });
