@@ -103,6 +103,14 @@ async fn the_owner_is_told_of_a_lost_runner_and_its_breaker_counts_it() {
     let admission: Value = ygg.json("/admission").await.unwrap();
     assert_eq!(admission["runners"][0]["state"], "open");
     assert_eq!(admission["events"][0]["to"], "open");
+    let status: Value = ygg.json("/status").await.unwrap();
+    let expected = json!({
+        "minInstances": 1,
+        "maxInstances": 10,
+        "maxConcurrency": 80,
+        "healthCheckInterval": 30_000,
+    });
+    assert_eq!(status["settings"], expected);
     let url = format!("{}/runners/r-1/tasks", ygg.url());
     let answer = world.client().post(url).json(&json!({})).send().await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));

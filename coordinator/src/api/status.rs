@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use protocol::coordinator::{QueueCounts, SessionCounts, SystemStatus, TaskCounts};
+use protocol::coordinator::{
+    InstanceSettings, QueueCounts, SessionCounts, SystemStatus, TaskCounts,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 )]
 async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
     let now = Timestamp::now();
+    let rules = app.gateway.rules();
     let tasks = {
         let registry = app.runners.read();
         TaskCounts {
@@ -60,6 +63,11 @@ async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
             attempts: app.board.stages().len() as u64,
             requests: Some(app.metrics.gateway().waiting()),
         },
-        settings: None,
+        settings: Some(InstanceSettings {
+            min_instances: rules.min_instances,
+            max_instances: rules.max_instances,
+            max_concurrency: rules.max_concurrency,
+            health_check_interval: u64::try_from(rules.probe_every.as_millis()).unwrap_or(u64::MAX),
+        }),
     })
 }
