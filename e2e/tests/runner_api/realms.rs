@@ -1,6 +1,9 @@
 //! Realms.
 
+use std::time::{Duration, Instant};
+
 use e2e::until;
+use e2e::world::LONG;
 use serde_json::{Value, json};
 
 use super::api::{Api, SOON, is_iso, members, text};
@@ -192,6 +195,34 @@ async fn a_realm_on_a_runner_that_is_gone_is_not_handed_out() {
 
     assert_eq!(refused.status, 503, "{refused:?}");
     assert_eq!((&attached["realmId"], &attached["state"]), (&json!("m1"), &json!("active")));
+}
+
+#[tokio::test]
+async fn a_realm_that_is_silent_for_a_minute_is_lost_with_its_sessions() {
+    let test = "a_realm_that_is_silent_for_a_minute_is_lost_with_its_sessions";
+    let Some(api) = Api::start(test).await else { return };
+    let registered = Instant::now();
+    api.realm("m1", "r1").await;
+    let session = api.session(json!({"type": "computer-use", "ownerId": "steve"})).await;
+
+    let took = until("m1 is unhealthy", LONG, async || {
+        let realm = api.json("/api/v1/realms/m1").await;
+        (realm["state"] == "unhealthy").then(|| registered.elapsed())
+    })
+    .await;
+    let failed = api.becomes(&session, "failed").await;
+    let beat = api.post("/api/v1/realms/heartbeat", json!({"realmId": "m1"})).await;
+    let again = api.session(json!({"type": "computer-use", "ownerId": "steve"})).await;
+
+    assert!(took >= Duration::from_mins(1), "{took:?}");
+    // One second, and what a busy machine may add to it.
+    assert!(took < Duration::from_secs(61 + 5), "{took:?}");
+    assert_eq!(
+        text(&failed["metadata"]["error"]),
+        "the realm m1 was lost: nothing heard of it for 60 s"
+    );
+    beat.is(200, r#"{"status":"ok","realmId":"m1","state":"running"}"#);
+    assert_eq!((&again["realmId"], &again["state"]), (&json!("m1"), &json!("active")));
 }
 
 #[tokio::test]
