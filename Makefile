@@ -31,10 +31,11 @@ check: ## formatting and lints only
 fmt: ## formats the code
 	cargo fmt --all
 
-bench: ## measures speed and memory, and prints a table
+bench: ## measures speed and memory, and prints a table (ONLY=NAME for one part)
 	@scripts/beads-cli.sh any
+	@scripts/get-yardstick.sh
 	cargo build --locked --release --workspace --bins
-	@exec "$(TARGET)/release/bench"
+	@exec "$(TARGET)/release/bench" $(if $(ONLY),--only $(ONLY))
 
 load-test: ## drives the gateway, and says whether 1,000 requests a second are reached
 	@scripts/beads-cli.sh any

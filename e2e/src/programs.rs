@@ -46,6 +46,14 @@ fn is_program(path: &Path) -> bool {
     path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
+/// Returns something that `make` put below the target folder's `tools`, if it is there.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let profile = folder();
+    let mut tools =
+        profile.ancestors().skip(1).take(2).map(|target| target.join("tools").join(name));
+    tools.find(|path| path.exists())
+}
+
 /// Returns the programs that may be a Beads CLI, best first.
 ///
 /// `YGG_BD` (one path, or several with `:` between) replaces the search; else `bd` and `mb` on

@@ -4,8 +4,12 @@
 //! misses its goal is marked.
 
 mod executor;
+mod gateway;
 mod latency;
+mod load;
 mod plan;
+mod plot;
+mod runners;
 mod throughput;
 
 use std::process::ExitCode;
@@ -90,6 +94,18 @@ impl Bench {
             lines.extend(executor::memory(quick).await?);
             lines.push(throughput::memory_of_the_coordinator(quick, self.around).await?);
         }
+        if self.wants("runners-compared") {
+            lines.extend(runners::compared(quick).await?);
+        }
+        if self.wants("runners-beside-beads") {
+            lines.push(runners::beside_beads(quick, 10 * self.beads).await?);
+        }
+        if self.wants("runners-many") {
+            lines.extend(runners::many(quick).await?);
+        }
+        if self.wants("gateway") {
+            lines.push(gateway::no_ops(quick).await?);
+        }
         for cli in &clis {
             if self.wants("latency") {
                 lines.extend(latency::create_to_start(cli, self.beads).await?);
@@ -155,6 +171,17 @@ fn memory_of(pid: nix::unistd::Pid) -> anyhow::Result<(u64, u64)> {
         kib.unwrap_or_default() * 1024
     };
     Ok((field("VmRSS:"), field("VmHWM:")))
+}
+
+/// Returns the processor time that a process has used.
+fn cpu_of(pid: nix::unistd::Pid) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name is in brackets and may hold anything; the state follows the last of them.
+    let rest = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = |at: usize| rest.split_whitespace().nth(at).and_then(|text| text.parse().ok());
+    let ticks: u64 = ticks(11).unwrap_or(0) + ticks(12).unwrap_or(0);
+    // A tick is a hundredth of a second on every Linux that we run on.
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// Writes bytes in MB.
