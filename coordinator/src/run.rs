@@ -86,6 +86,20 @@ pub fn run(settings: Settings) -> Result<(), Exit> {
     ended
 }
 
+/// Puts a coordinator together on a state folder and starts nothing: for whoever wants one in a
+/// process of his own, such as on a paused clock. Nobody hears what its API asks of the poll loop.
+pub async fn assemble(
+    settings: Settings,
+    shutdown: Shutdown,
+    state_dir: &Path,
+) -> Result<Arc<App>, Exit> {
+    let routing = read_routing(&settings.routing)?;
+    let agents = gateway::Executors::new(routing.clone(), tokens(&routing)?, None);
+    let doors = (None, agents);
+    let (app, _) = start(settings, routing, BTreeMap::new(), doors, shutdown, state_dir).await?;
+    Ok(app)
+}
+
 async fn start(
     settings: Settings,
     routing: Routing,

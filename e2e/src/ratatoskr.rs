@@ -10,7 +10,8 @@
 //! - [`Settings`], [`Ratatoskr`]: one life of one daemon; many run in one process.
 //! - [`Supervised`]: starts it again, as the container's restart policy does.
 //! - [`Journal`]: what all of them did, for proofs.
-//! - [`Target`], [`Doorway`]: over real HTTP, or into a router of this process.
+//! - [`Target`], [`Doorway`]: over real HTTP, or into a router of this process; [`Still`]: for a
+//!   paused clock.
 
 mod client;
 mod event_loop;
@@ -31,7 +32,7 @@ use uuid::Uuid;
 
 pub use journal::{Book, Journal, Life, Told};
 pub use supervised::Supervised;
-pub use transport::{Doorway, Target};
+pub use transport::{Doorway, Still, Target};
 
 use client::Client;
 use event_loop::EventLoop;

@@ -11,8 +11,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
-pub use in_process::Doorway;
-pub(super) use in_process::Still;
+pub use in_process::{Doorway, Still};
 
 use super::event_loop::EventLoop;
 

@@ -2,7 +2,9 @@
 //! coordinator is killed, a thousand, a day, and beads that end up on them.
 #![expect(clippy::unwrap_used, reason = "the name of a test says what failed")]
 
+mod day;
 mod fleet;
+mod hour;
 mod kills;
 mod lives;
 mod thousand;

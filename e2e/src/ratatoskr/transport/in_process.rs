@@ -45,12 +45,13 @@ impl Transport for Doorway {
 /// While this lives a paused clock stands still. The ledger writes on a thread that the clock does
 /// not know; without this it would run on meanwhile, and requests would time out.
 #[derive(Debug)]
-pub(in crate::ratatoskr) struct Still {
+pub struct Still {
     _over: mpsc::Sender<()>,
 }
 
 impl Still {
-    pub(in crate::ratatoskr) fn hold() -> Self {
+    /// Holds the clock.
+    pub fn hold() -> Self {
         let (over, wait) = mpsc::channel::<()>();
         // The clock waits for blocking work; this ends when the sender is dropped.
         drop(tokio::task::spawn_blocking(move || wait.recv().is_err()));
