@@ -264,7 +264,10 @@ impl Runners {
         id: &str,
         status: Option<&str>,
     ) -> Result<Vec<RunnerTask>, RunnersError> {
-        self.change(|registry, _, changes| registry.list_tasks(id, status, changes)).await
+        let listed =
+            self.change(|registry, _, changes| registry.list_tasks(id, status, changes)).await?;
+        // What was reported while the disk was waited for must not be begun again.
+        Ok(self.read().still_listed(id, status, listed))
     }
 
     /// Takes what somebody says of a task.

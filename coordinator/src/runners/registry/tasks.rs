@@ -81,6 +81,22 @@ impl Registry {
         Ok(listed)
     }
 
+    /// Returns what of an earlier list belongs on it now, as it is now.
+    pub fn still_listed(
+        &self,
+        id: &str,
+        status: Option<&str>,
+        listed: Vec<RunnerTask>,
+    ) -> Vec<RunnerTask> {
+        let Ok(runner) = self.get(id) else { return listed };
+        let status = status.filter(|status| !status.is_empty());
+        let now = |task: RunnerTask| {
+            let now = &runner.tasks.get(&task.task_id)?.wire;
+            status.is_none_or(|status| status == now.status).then(|| now.clone())
+        };
+        listed.into_iter().filter_map(now).collect()
+    }
+
     /// Returns one task.
     pub fn task(&self, id: &str, task_id: &str) -> Result<&Task, RunnersError> {
         self.get(id)?.tasks.get(task_id).ok_or(RunnersError::UnknownTask)

@@ -154,6 +154,22 @@ fn a_good_bye_leaves_the_tasks_the_rest_of_the_lease() {
 }
 
 #[test]
+fn a_list_that_was_waiting_to_be_sent_leaves_out_what_has_ended_meanwhile() {
+    let mut registry = registered("r1");
+    for id in ["t1", "t2"] {
+        run(|c| registry.create_task("r1", task(id), String::new, at(0), c));
+    }
+
+    let (listed, _) = with(|c| registry.list_tasks("r1", Some(RUNNING), c));
+    run(|c| registry.patch_task("r1", "t1", done(COMPLETED), at(1), c));
+    run(|c| registry.create_task("r1", task("t3"), String::new, at(1), c));
+    let sent = registry.still_listed("r1", Some(RUNNING), listed);
+
+    // The third was not on the list when it was read, so it was not delivered with it.
+    assert_eq!(sent.iter().map(|task| task.task_id.as_str()).collect::<Vec<_>>(), ["t2"]);
+}
+
+#[test]
 fn a_task_that_nobody_has_read_can_be_withdrawn() {
     let mut registry = registered("r1");
     for id in ["t1", "t2"] {
