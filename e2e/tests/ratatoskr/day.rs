@@ -126,6 +126,8 @@ struct Day {
     dice: Dice,
     versions: u32,
     restarts: u32,
+    /// What this process took up after some hours, in bytes.
+    memory: u64,
 }
 
 impl Day {
@@ -150,6 +152,7 @@ impl Day {
             dice: Dice(20_261_121),
             versions: 0,
             restarts: 0,
+            memory: 0,
         }
     }
 
@@ -202,7 +205,7 @@ impl Day {
     async fn give(&mut self) {
         let (_, one) = self.dice.one(&self.all);
         let runner = one.id();
-        let ms = 1000 * self.dice.below(40);
+        let ms = 1000 * self.dice.below(100);
         let body = NewRunnerTask {
             kind: Some("sleep".to_owned()),
             metadata: json!({"ms": ms}).as_object().cloned(),
@@ -250,14 +253,18 @@ impl Day {
     }
 
     async fn minutes(&mut self) {
-        let end = Instant::now() + DAY;
-        let mut next_event = Instant::now() + EVENT;
+        let start = Instant::now();
+        let end = start + DAY;
+        let mut next_event = start + EVENT;
         while Instant::now() < end {
             // Not in step with heartbeats and registrations.
             let ms = 500 + self.dice.below(1000);
             sleep(TASK.mul_f64(f64::from(u32::try_from(ms).unwrap()) / 1000.0)).await;
             self.give().await;
             self.check();
+            if self.memory == 0 && start.elapsed() > DAY / 8 {
+                self.memory = crate::memory("self");
+            }
             if Instant::now() < next_event {
                 continue;
             }
@@ -291,11 +298,13 @@ async fn a_day_with_restarts_of_both_sides_loses_nobody_and_no_update() {
     day.minutes().await;
 
     let passed = began.elapsed();
+    let ledger = fs::metadata(day.folder.path().join("ledger.sqlite")).unwrap().len();
     let book = day.journal.read();
     let registrations_due = passed.as_secs() / 50 * RATATOSKRS as u64;
     let longest = day.arrived.iter().max().copied().unwrap_or_default();
+    let grown = crate::memory("self").saturating_sub(day.memory);
     crate::note(&format!(
-        "{passed:?} in {:?}: {} restarts of the coordinator, {} lives, {} updates (the slowest took {longest:?}), {} tasks, {} registrations, {} heartbeats, {} failures, {} deaths, at most {} requests under way in one",
+        "{passed:?} in {:?}: {} restarts of the coordinator, {} lives, {} updates (the slowest took {longest:?}), {} tasks, {} registrations, {} heartbeats, {} failures, {} deaths, at most {} requests under way in one, {grown} bytes more memory than after three hours, a ledger of {ledger} bytes",
         wall.elapsed(),
         day.restarts,
         book.lives.len(),
@@ -308,6 +317,9 @@ async fn a_day_with_restarts_of_both_sides_loses_nobody_and_no_update() {
         book.most_under_way,
     ));
     assert!(passed >= DAY);
+    assert!(grown < 30_000_000, "{grown} bytes more than after three hours");
+    assert!(ledger < 20_000_000, "the ledger has {ledger} bytes");
+    assert!(book.most_under_way < 100, "{} requests under way in one", book.most_under_way);
     assert!(day.asked.is_empty(), "never arrived: {:?}", day.asked);
     assert!(day.arrived.len() >= 50 && day.restarts >= 20, "the test is pointless");
     assert!(book.doubled().is_empty(), "done twice: {:?}", book.doubled());

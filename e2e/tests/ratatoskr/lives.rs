@@ -85,8 +85,13 @@ async fn a_command_that_blocks_a_ratatoskr_for_long_is_completed() {
 async fn one_that_is_told_to_stop_says_good_bye() {
     let test = "one_that_is_told_to_stop_says_good_bye";
     let Some(world) = coordinator(test, &[]).await else { return };
-    let mut one = Ratatoskr::start(attentive("one"), &target(&world), &Arc::default());
-    online(&world, 1).await;
+    let journal = Arc::<Journal>::default();
+    let mut one = Ratatoskr::start(attentive("one"), &target(&world), &journal);
+    // A heartbeat that is under way when it stops would bring it back.
+    until("its first heartbeat is taken", LONG, async || {
+        (journal.book().heartbeats > 0).then_some(())
+    })
+    .await;
 
     one.terminate();
     let exit = one.ended().await;

@@ -100,3 +100,10 @@ async fn over(asked: &Asked, runner: &str, task: &str) -> Value {
 fn note(text: &str) {
     eprintln!("noted: {text}");
 }
+
+/// Returns the resident memory of a process, in bytes.
+fn memory(pid: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
+}

@@ -15,6 +15,8 @@ use crate::{coordinator, insist, runners, target};
 const RATATOSKRS: usize = 1000;
 /// Enough for two connections of each, and for everything else.
 const FILES: u64 = 4096;
+/// Between the starts of two.
+const BETWEEN: Duration = Duration::from_millis(10);
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(30);
 
@@ -28,14 +30,22 @@ async fn a_thousand_register_beat_and_do_a_task_each() {
     }
     setrlimit(Resource::RLIMIT_NOFILE, soft.max(FILES), hard).unwrap();
     let Some(mut world) = coordinator(test, &[]).await else { return };
+    // As quiet as it is out there.
+    world.daemon(COORDINATOR).spec_mut().env.insert("LOG_LEVEL".into(), "info".into());
+    world.kill(COORDINATOR);
+    world.start(COORDINATOR).await.unwrap();
     let asked = world.ygg();
     let pid = world.daemon(COORDINATOR).pid().unwrap().as_raw();
-    let before = memory(pid);
+    let before = crate::memory(&pid.to_string());
     let journal = Arc::<Journal>::default();
     let target = target(&world);
 
-    let start = |number| Ratatoskr::start(Settings::named(format!("r{number}")), &target, &journal);
-    let all: Vec<Ratatoskr> = (0..RATATOSKRS).map(start).collect();
+    let mut all = Vec::new();
+    for number in 0..RATATOSKRS {
+        all.push(Ratatoskr::start(Settings::named(format!("r{number}")), &target, &journal));
+        // A fleet does not beat in step.
+        tokio::time::sleep(BETWEEN).await;
+    }
     until_seldom("all are registered", LONG, async || {
         (runners(&asked).await.ok()?.len() == RATATOSKRS).then_some(())
     })
@@ -62,7 +72,7 @@ async fn a_thousand_register_beat_and_do_a_task_each() {
     until("they beat for a while", LONG, async || (clock.elapsed() > WATCHED).then_some(())).await;
     let share = cpu(pid).saturating_sub(used).as_secs_f64() / clock.elapsed().as_secs_f64() * 100.0;
     let beats = journal.book().heartbeats - beats;
-    let each = (memory(pid) - before) / RATATOSKRS as u64;
+    let each = (crate::memory(&pid.to_string()) - before) / RATATOSKRS as u64;
 
     println!(
         "noted: {beats} heartbeats in {WATCHED:?}, {share:.1} % of a processor, {each} bytes of memory per runner"
@@ -77,13 +87,6 @@ async fn a_thousand_register_beat_and_do_a_task_each() {
     assert_eq!((book.failures - failures, book.crashed.len()), (0, 0), "{}", book.last_failure);
     assert!(beats >= RATATOSKRS as u64, "two heartbeats of each are due: {beats}");
     assert!(each < 50_000, "{each} bytes of memory per runner");
-}
-
-/// Returns the resident memory of a process, in bytes.
-fn memory(pid: i32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
 /// Returns the processor time that a process has used.
