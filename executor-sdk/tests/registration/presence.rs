@@ -126,10 +126,12 @@ async fn another_tool_or_address_is_told_by_registering_again() {
     let _executor = executor.path(tools.path()).start().await;
     coordinator.more_beats(1).await;
 
-    let tool = tools.path().join("surely-nobody-has-this-tool");
-    std::fs::write(&tool, "").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(&tool, mode).unwrap();
+    for name in ["nor-that", "surely-nobody-has-this-tool"] {
+        let tool = tools.path().join(name);
+        std::fs::write(&tool, "").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&tool, mode).unwrap();
+    }
     until("it has registered again", async || coordinator.registrations().len() == 2).await;
 
     let [first, second] = [0, 1].map(|at| coordinator.registrations()[at].body.clone());
