@@ -9,6 +9,7 @@ mod docker_stage;
 mod gguf;
 #[cfg(test)]
 #[path = "../../executors/surtr/tests/tasks/real.rs"]
+#[expect(dead_code, reason = "the tests of the tasks use more of it")]
 mod real;
 
 use std::path::Path;
