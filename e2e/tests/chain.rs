@@ -68,7 +68,7 @@ async fn an_ollama_that_was_deployed_answers(world: World) {
     let Some(docker) = usable(name) else { return };
     let Some(ollama) = Real::with_tiny(name).await else { return };
     let address = common::closed().to_string();
-    let stage = Stage::new(&ollama, &docker, &address);
+    let Some(stage) = Stage::new(name, &ollama, &docker, &address) else { return };
     // Only its model goes on, in the container.
     let models = ollama.stop();
     let mut args = vec![format!("--ollama-url=http://{address}")];

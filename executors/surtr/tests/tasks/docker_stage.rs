@@ -16,7 +16,7 @@ pub(crate) struct Docker {
     compose: &'static [&'static str],
     /// Where it listens, when that is not its usual place.
     pub(crate) host: Option<String>,
-    _own: Option<Daemon>,
+    own: Option<Daemon>,
 }
 
 /// A daemon of the test's own; it ends with this value, or with the test's process.
@@ -43,12 +43,15 @@ pub(crate) fn usable(test: &str) -> Option<Docker> {
 
 fn find() -> Result<Docker, String> {
     let told = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
-    let theirs = Docker { compose: &[], host: told, _own: None };
+    let theirs = Docker { compose: &[], host: told, own: None };
+    if !theirs.works(&["docker", "--version"]) {
+        return Err("there is no `docker` on PATH".to_owned());
+    }
     let mut docker = if theirs.works(&["docker", "version"]) {
         theirs
     } else {
         let daemon = Daemon::start().map_err(|why| format!("no Docker daemon answers, {why}"))?;
-        Docker { host: Some(daemon.host()), _own: Some(daemon), ..theirs }
+        Docker { host: Some(daemon.host()), own: Some(daemon), ..theirs }
     };
     let known: [&[&str]; 2] = [&["docker", "compose"], &["docker-compose"]];
     let works = |words: &&[&str]| docker.works(&[words, &["version"][..]].concat());
@@ -105,7 +108,7 @@ impl Daemon {
             .spawn()
             .unwrap();
         let daemon = Self { shell, folder };
-        let docker = Docker { compose: &[], host: Some(daemon.host()), _own: None };
+        let docker = Docker { compose: &[], host: Some(daemon.host()), own: None };
         let began = Instant::now();
         while !docker.works(&["docker", "version"]) {
             let is_there = daemon.folder.path().join("pid").exists();
@@ -148,8 +151,9 @@ pub(crate) struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Makes both; the model is that of the real server, and `address` is where the service `llm`
-    /// will listen. The service `mute` listens elsewhere.
-    pub(crate) fn new(real: &Real, docker: &'a Docker, address: &str) -> Self {
+    /// will listen. The service `mute` listens elsewhere. `None`, said aloud, where the test's own
+    /// daemon cannot run a container.
+    pub(crate) fn new(test: &str, real: &Real, docker: &'a Docker, address: &str) -> Option<Self> {
         // The folder's name is the project's, and so a part of the container's.
         let name = format!("ygg-test-{}", address.replace(['.', ':'], "-"));
         let root = real.folder.path().join("root");
@@ -164,6 +168,14 @@ impl<'a> Stage<'a> {
         let archive = archive.to_str().unwrap();
         docker.done(&["tar", "-C", root.to_str().unwrap(), "-cf", archive, "."]);
         docker.done(&["docker", "import", archive, &name]);
+        let trial = ["docker", "run", "--rm", "--network=host", &name, "/ollama", "--version"];
+        let trial = docker.run(&trial).unwrap();
+        if !trial.status.success() && docker.own.is_some() {
+            let said = String::from_utf8_lossy(&trial.stderr);
+            let why = said.trim().lines().last().unwrap_or_default().to_owned();
+            eprintln!("skipped: {test}: the test's own Docker cannot run a container: {why}");
+            return None;
+        }
 
         let folder = real.folder.path().join(&name);
         std::fs::create_dir(&folder).unwrap();
@@ -184,7 +196,7 @@ impl<'a> Stage<'a> {
         let elsewhere = crate::common::closed().to_string();
         let services = [service("llm", address), service("mute", &elsewhere)].concat();
         std::fs::write(&file, format!("services:\n{services}")).unwrap();
-        Self { docker, image: name, file: file.to_str().unwrap().to_owned() }
+        Some(Self { docker, image: name, file: file.to_str().unwrap().to_owned() })
     }
 }
 

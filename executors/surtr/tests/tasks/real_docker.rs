@@ -19,7 +19,7 @@ async fn ollama_is_deployed_on_the_real_docker() {
     let Some(docker) = usable(test) else { return };
     let Some(real) = Real::with_tiny(test).await else { return };
     let address = closed().to_string();
-    let stage = Stage::new(&real, &docker, &address);
+    let Some(stage) = Stage::new(test, &real, &docker, &address) else { return };
     // Only its model goes on, in the container.
     let models = real.stop();
     let surtr = surtr(&docker, &address).await;
@@ -48,7 +48,7 @@ async fn a_container_that_answers_elsewhere_is_no_deployed_ollama() {
     let Some(docker) = usable(test) else { return };
     let Some(real) = Real::with_tiny(test).await else { return };
     let address = closed().to_string();
-    let stage = Stage::new(&real, &docker, &address);
+    let Some(stage) = Stage::new(test, &real, &docker, &address) else { return };
     let models = real.stop();
     let surtr = surtr(&docker, &address).await;
     let order =
