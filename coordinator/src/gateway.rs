@@ -29,6 +29,7 @@ use crate::runners::Runners;
 
 mod affinity;
 mod agent;
+mod answer;
 mod body;
 mod client;
 mod desk;

@@ -1,4 +1,4 @@
-//! One executor over HTTP: the only user of reqwest in the coordinator.
+//! One executor over HTTP. Like every door it keeps reqwest to itself.
 
 use std::time::Duration;
 

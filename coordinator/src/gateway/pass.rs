@@ -3,21 +3,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use futures::StreamExt as _;
-use jiff::Timestamp;
-use protocol::refusal::Refusal;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 use uuid::Uuid;
 
+use super::Gateway;
 use super::agent::{Agent, AgentId};
+use super::answer::{Answer, Try, broken, read_refusal};
 use super::body::{Payload, Trouble};
 use super::client::Fault;
 use super::desk::Health;
@@ -25,11 +24,7 @@ use super::headers::{self, Origin, Session};
 use super::refused::Refused;
 use super::retry::{self, Next, Repeatable, Tried};
 use super::search::Search;
-use super::{Gateway, Place};
 use crate::metrics::{Metrics, Served};
-
-/// A refusal of an executor is not longer.
-const REFUSAL: usize = 64 * 1024;
 
 /// What an agent is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,18 +84,6 @@ impl Drop for Tally {
     fn drop(&mut self) {
         self.metrics.gateway().served(&self.agent, self.how, self.begun.elapsed());
     }
-}
-
-/// How one try ended, with what there is to be passed on.
-struct Try {
-    tried: Tried,
-    answer: Result<Answer, Refused>,
-}
-
-enum Answer {
-    Coming(reqwest::Response),
-    /// It had to be read to be understood.
-    Read(StatusCode, HeaderMap, Bytes),
 }
 
 impl Gateway {
@@ -235,6 +218,7 @@ impl Gateway {
             match retry::next(tried, asked.repeatable(&agent), is_fresh, left) {
                 Next::Answer => {
                     let answer = answer.map_err(|refused| refused.of(&id))?;
+                    let asked = (asked.call, asked.parts.uri.path());
                     return Ok(self.answer(search, &agent, answer, place, asked));
                 }
                 Next::SameAgent => search.only = Some(AgentId::clone(&id)),
@@ -342,77 +326,6 @@ impl Gateway {
             (_, Err(refused)) => self.ground.admission.failed(id, &refused.error),
         }
     }
-
-    /// Makes the answer of an agent ours to give.
-    fn answer(
-        &self,
-        search: &Search,
-        agent: &Agent,
-        answer: Answer,
-        place: Place,
-        asked: &Asked<'_>,
-    ) -> Response {
-        let (status, from, body) = match answer {
-            Answer::Coming(response) => {
-                let (status, headers) = (response.status(), response.headers().clone());
-                // The place is taken until the last byte has gone through.
-                let stream = response.bytes_stream().inspect(move |_| {
-                    let _: &Place = &place;
-                });
-                (status, headers, Body::from_stream(stream))
-            }
-            Answer::Read(status, headers, bytes) => (status, headers, Body::from(bytes)),
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        *headers = headers::to_client(&from);
-        if let Ok(id) = HeaderValue::try_from(&*agent.id) {
-            headers.insert(headers::AGENT_ID, id);
-        }
-        self.keep_session(search, agent, headers, asked);
-        response
-    }
-
-    /// Notes where a session is now, and says so.
-    fn keep_session(
-        &self,
-        search: &Search,
-        agent: &Agent,
-        headers: &mut HeaderMap,
-        asked: &Asked<'_>,
-    ) {
-        if search.meant.is_one {
-            return;
-        }
-        let has_moved = search.has_moved(&agent.id);
-        if has_moved {
-            self.shown().affinity_moved(&agent.name);
-        } else if search.held.is_some() {
-            self.shown().affinity_hit(&agent.name);
-        }
-        {
-            let mut state = self.lock();
-            if let Session::Named(name) = &search.session {
-                state.sessions.put(&search.pool, name, &agent.id, Timestamp::now());
-                self.shown().set_sessions(state.sessions.len());
-            }
-        }
-        if has_moved {
-            headers.insert(headers::SESSION_MOVED, HeaderValue::from_static("true"));
-        }
-        let wants_cookie = match &search.session {
-            Session::Named(_) => false,
-            Session::New => asked.call == Call::Process,
-            Session::Cookie(_) => has_moved,
-        };
-        if wants_cookie {
-            let path = asked.parts.uri.path();
-            let path = path.rfind('/').map_or("/", |end| &path[..end]);
-            let cookie = headers::cookie(&agent.tag, path, self.rules.session.as_secs());
-            headers.extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
-        }
-    }
 }
 
 impl Asked<'_> {
@@ -424,41 +337,6 @@ impl Asked<'_> {
             }
             Call::Process => Repeatable::Never,
         }
-    }
-}
-
-impl Answer {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::Coming(response) => response.status(),
-            Self::Read(status, ..) => *status,
-        }
-    }
-}
-
-fn broken(agent: &Agent, status: StatusCode) -> Refused {
-    Refused::new(StatusCode::BAD_GATEWAY, format!("agent `{}` answered {status}", agent.id))
-        .because(Served::AgentError)
-}
-
-/// Reads an answer as far as need be to know whether an executor started anything.
-async fn read_refusal(agent: &Agent, response: reqwest::Response) -> Try {
-    let status = response.status();
-    let tried = Tried::Answered(status.as_u16());
-    let may_be = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-    let is_short = response.content_length().is_some_and(|length| length <= REFUSAL as u64);
-    if !agent.is_executor || !may_be || !is_short {
-        return Try { tried, answer: Ok(Answer::Coming(response)) };
-    }
-    let headers = response.headers().clone();
-    match response.bytes().await {
-        Ok(bytes) => {
-            let refusal = serde_json::from_slice::<Refusal>(&bytes).ok();
-            let is_refusal = refusal.is_some_and(|r| r.code.http_status() == status.as_u16());
-            let tried = if is_refusal { Tried::NotStarted } else { tried };
-            Try { tried, answer: Ok(Answer::Read(status, headers, bytes)) }
-        }
-        Err(_) => Try { tried, answer: Err(broken(agent, status)) },
     }
 }
 
