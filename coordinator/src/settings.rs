@@ -268,4 +268,19 @@ mod tests {
     fn every_flag_is_declared_once() {
         Common::with_port(Settings::command(), DEFAULT_PORT).debug_assert();
     }
+
+    #[test]
+    fn a_lease_lasts_for_two_heartbeats() {
+        let lease = |args: &[&str]| {
+            let command = Common::with_port(Settings::command(), DEFAULT_PORT);
+            let matches = command.get_matches_from([&["yggdrasil-coordinator"], args].concat());
+            let settings = <Settings as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            settings.runner_limits().lease
+        };
+
+        assert_eq!(lease(&[]), Duration::from_mins(1));
+        assert_eq!(lease(&["--lease-ttl-ms", "20000"]), Duration::from_secs(20));
+        let both = ["--lease-ttl-ms", "20000", "--heartbeat-interval-ms", "15000"];
+        assert_eq!(lease(&both), Duration::from_secs(30));
+    }
 }
