@@ -59,8 +59,7 @@ pub struct SystemStatus {
     /// What waits for somebody who takes it.
     pub queue: QueueCounts,
     /// The settings of the older orchestration system, as they were read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settings: Option<InstanceSettings>,
+    pub settings: InstanceSettings,
 }
 
 /// Tasks on the runners' lists; the sums count from the start of the coordinator on.
@@ -100,9 +99,8 @@ pub struct QueueCounts {
     pub beads: u64,
     /// Attempts that are not settled yet.
     pub attempts: u64,
-    /// Requests for agents that wait while all of them are full; absent without a gateway.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u64>,
+    /// Requests for agents that wait while all of them are full.
+    pub requests: u64,
 }
 
 /// The settings of the older orchestration system.

@@ -25,6 +25,8 @@ mod tests;
 
 pub(super) use paths::Paths;
 
+/// The header that names the agent which answered.
+const AGENT: &str = "x-agent-id";
 /// From how many bytes on an answer is compressed.
 const WORTH_COMPRESSING: u64 = 1024;
 /// The longest text of an error that is turned into JSON.
@@ -89,7 +91,6 @@ async fn envelope(
         request.extensions_mut().insert(raw);
         *request.uri_mut() = uri;
     }
-    let is_of_an_agent = request.uri().path().starts_with("/agent/");
     let seen = tracing::enabled!(tracing::Level::DEBUG).then(|| Seen::of(&request, is_head));
     let mut response = next.run(request).await;
     let status = response.status();
@@ -99,6 +100,8 @@ async fn envelope(
         seen.log(status);
     }
     let is_error = status.is_client_error() || status.is_server_error();
+    // What an agent said is handed through as it is.
+    let is_of_an_agent = response.headers().contains_key(AGENT);
     if is_error && !is_of_an_agent && !is_json(response.headers()) {
         response = in_json(response).await;
     }

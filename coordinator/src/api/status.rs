@@ -26,7 +26,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 )]
 async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
     let now = Timestamp::now();
-    let rules = app.gateway.rules();
     let tasks = {
         let registry = app.runners.read();
         TaskCounts {
@@ -36,6 +35,7 @@ async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
             failed: registry.ended.failed,
         }
     };
+    let rules = app.gateway.rules();
     let counts = app.sessions.counts();
     let sum = |by_state: &std::collections::BTreeMap<&str, usize>| {
         by_state.values().map(|count| *count as u64).sum()
@@ -61,13 +61,13 @@ async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
         queue: QueueCounts {
             beads: beads as u64,
             attempts: app.board.stages().len() as u64,
-            requests: Some(app.metrics.gateway().waiting()),
+            requests: app.metrics.gateway().waiting(),
         },
-        settings: Some(InstanceSettings {
+        settings: InstanceSettings {
             min_instances: rules.min_instances,
             max_instances: rules.max_instances,
             max_concurrency: rules.max_concurrency,
             health_check_interval: u64::try_from(rules.probe_every.as_millis()).unwrap_or(u64::MAX),
-        }),
+        },
     })
 }

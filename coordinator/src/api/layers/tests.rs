@@ -14,13 +14,17 @@ fn api() -> Router {
         .route("/long", get(async || Json(json!({ "text": "a".repeat(5000) }))))
         .route("/words", post(async || (StatusCode::CREATED, Json(json!({ "status": "ok" })))))
         .route("/plain", get(async || (StatusCode::BAD_REQUEST, "that is <b>wrong</b>\n")))
-        .route("/agent/{id}/plain", get(async || (StatusCode::BAD_GATEWAY, "of an agent")))
+        .route("/agent/{id}/plain", get(of_an_agent))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not answered here")
         })
         .fallback(async || Problem::not_found("nothing"));
     let paths = Paths::new(["/things/{id}", "/long", "/words", "/plain", "/agent/{id}/plain"]);
     around(routes, paths)
+}
+
+async fn of_an_agent() -> impl axum::response::IntoResponse {
+    (StatusCode::BAD_GATEWAY, [("x-agent-id", "a")], "of an agent")
 }
 
 async fn send(method: &str, path: &str, headers: &[(&str, &str)]) -> Response<Body> {
