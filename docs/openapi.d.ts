@@ -801,10 +801,7 @@ export interface components {
             count: number;
             /** @description The last hundred transitions, oldest first. */
             events: components["schemas"]["Transition"][];
-            /**
-             * Format: int32
-             * @description After how many failures in a row a runner's breaker opens (`CIRCUIT_FAILURE_THRESHOLD`).
-             */
+            /** @description After how many failures in a row a runner's breaker opens (`CIRCUIT_FAILURE_THRESHOLD`). */
             failureThreshold: number;
             /** @description Whether new work is taken at all. */
             global: components["schemas"]["GlobalBreaker"];
@@ -959,30 +956,15 @@ export interface components {
         };
         /** @description What is counted of one runner, in this life of the coordinator. */
         BreakerCounts: {
-            /**
-             * Format: int64
-             * @description All failures.
-             */
+            /** @description All failures. */
             failed: number;
-            /**
-             * Format: int64
-             * @description Failures in a row, up to now.
-             */
+            /** @description Failures in a row, up to now. */
             inARow: number;
-            /**
-             * Format: int64
-             * @description How often the breaker opened.
-             */
+            /** @description How often the breaker opened. */
             opened: number;
-            /**
-             * Format: int64
-             * @description What was refused.
-             */
+            /** @description What was refused. */
             refused: number;
-            /**
-             * Format: int64
-             * @description All successes.
-             */
+            /** @description All successes. */
             succeeded: number;
         };
         /**
@@ -1019,10 +1001,7 @@ export interface components {
         };
         /** @description The processors of a machine. */
         CpuResources: {
-            /**
-             * Format: int32
-             * @description How many logical processors there are.
-             */
+            /** @description How many logical processors there are. */
             cpus?: number;
             /**
              * Format: double
@@ -1048,7 +1027,7 @@ export interface components {
         /** @description The body of `POST /api/v1/realms/deregister`. */
         DeregisterRealm: {
             /** @description The realm; required, and need not be known. */
-            realmId?: string | null;
+            realmId: string;
             /** @description `shutdown`, `error`, `replaced`, or any text. */
             reason?: string | null;
         };
@@ -1061,15 +1040,9 @@ export interface components {
         ExecutorView: {
             /** @description Why it is not `up`. */
             error?: string | null;
-            /**
-             * Format: int32
-             * @description How many it takes at a time; absent while unknown.
-             */
+            /** @description How many it takes at a time; absent while unknown. */
             limit?: number | null;
-            /**
-             * Format: int32
-             * @description How many of our attempts it has.
-             */
+            /** @description How many of our attempts it has. */
             running: number;
             /**
              * Format: date-time
@@ -1086,7 +1059,7 @@ export interface components {
         /** @description The body of `POST /api/admin/expected-version`. */
         ExpectVersion: {
             /** @description The version that runners should have; required. */
-            version?: string | null;
+            version: string;
         };
         /** @description Whether new work is taken at all. */
         GlobalBreaker: {
@@ -1109,30 +1082,15 @@ export interface components {
         };
         /** @description What is counted over all runners. */
         GlobalCounts: {
-            /**
-             * Format: int64
-             * @description Runners whose breaker is closed now.
-             */
+            /** @description Runners whose breaker is closed now. */
             closed: number;
-            /**
-             * Format: int64
-             * @description Runners whose breaker is half open now.
-             */
+            /** @description Runners whose breaker is half open now. */
             halfOpen: number;
-            /**
-             * Format: int64
-             * @description Runners whose breaker is open now.
-             */
+            /** @description Runners whose breaker is open now. */
             open: number;
-            /**
-             * Format: int64
-             * @description How often the global breaker opened in this life of the coordinator.
-             */
+            /** @description How often the global breaker opened in this life of the coordinator. */
             opened: number;
-            /**
-             * Format: int64
-             * @description What was refused while the global breaker was open, in this life of the coordinator.
-             */
+            /** @description What was refused while the global breaker was open, in this life of the coordinator. */
             refused: number;
         };
         /**
@@ -1170,25 +1128,13 @@ export interface components {
         };
         /** @description The settings of the older orchestration system. */
         InstanceSettings: {
-            /**
-             * Format: int64
-             * @description `HEALTH_CHECK_INTERVAL`: milliseconds between two looks at an agent.
-             */
+            /** @description `HEALTH_CHECK_INTERVAL`: milliseconds between two looks at an agent. */
             healthCheckInterval: number;
-            /**
-             * Format: int32
-             * @description `MAX_CONCURRENCY`: how many requests an agent is given at a time.
-             */
+            /** @description `MAX_CONCURRENCY`: how many requests an agent is given at a time. */
             maxConcurrency: number;
-            /**
-             * Format: int32
-             * @description `MAX_INSTANCES`; nothing stops agents yet.
-             */
+            /** @description `MAX_INSTANCES`; nothing stops agents yet. */
             maxInstances: number;
-            /**
-             * Format: int32
-             * @description `MIN_INSTANCES`; nothing starts agents yet.
-             */
+            /** @description `MIN_INSTANCES`; nothing starts agents yet. */
             minInstances: number;
         };
         /**
@@ -1198,25 +1144,16 @@ export interface components {
         KeyRights: "full" | "read";
         /** @description The memory of a machine, in bytes. */
         MemoryResources: {
-            /**
-             * Format: int64
-             * @description What is free.
-             */
+            /** @description What is free. */
             free?: number;
             /**
              * Format: double
              * @description The used share, 0 to 100.
              */
             percent?: number;
-            /**
-             * Format: int64
-             * @description All of it.
-             */
+            /** @description All of it. */
             total?: number;
-            /**
-             * Format: int64
-             * @description `total` less `free`.
-             */
+            /** @description `total` less `free`. */
             used?: number;
         };
         /** @description The body of `POST /runners/update`: the runner listens elsewhere now. */
@@ -1265,7 +1202,7 @@ export interface components {
             /** @description Not used: the coordinator chooses the realm. */
             realmId?: string | null;
             /** @description `computer-use` or `phone-use`; required. */
-            type?: string | null;
+            type: string;
         };
         /**
          * @description The record of how an attempt ended: the answer of a synchronous `POST /execute`, and the
@@ -1291,10 +1228,7 @@ export interface components {
              * @description The exit code of the command that decided the outcome; null when no command ended by itself.
              */
             exit_code?: number | null;
-            /**
-             * Format: int64
-             * @description How many bytes the task printed.
-             */
+            /** @description How many bytes the task printed. */
             log_bytes: number;
             /** @description The last 64 KiB of what the task printed; bytes that are not UTF-8 are replaced. */
             output: string;
@@ -1367,10 +1301,7 @@ export interface components {
              * @description When the plan was made.
              */
             timestamp: string;
-            /**
-             * Format: int64
-             * @description How many listed beads are a person's (no task type).
-             */
+            /** @description How many listed beads are a person's (no task type). */
             without_task_type: number;
         };
         /** @description One bead of the plan. */
@@ -1381,10 +1312,7 @@ export interface components {
             decision: string;
             /** @description The executor, once chosen. */
             executor?: string | null;
-            /**
-             * Format: int32
-             * @description 0 is the most urgent.
-             */
+            /** @description 0 is the most urgent. */
             priority: number;
             reason?: components["schemas"]["Reason"] | null;
             /** @description The task type; null when the bead's order cannot be read. */
@@ -1394,21 +1322,12 @@ export interface components {
         };
         /** @description What waits. */
         QueueCounts: {
-            /**
-             * Format: int64
-             * @description Attempts that are not settled yet.
-             */
+            /** @description Attempts that are not settled yet. */
             attempts: number;
-            /**
-             * Format: int64
-             * @description Beads with a task type that do not run yet.
-             */
+            /** @description Beads with a task type that do not run yet. */
             beads: number;
-            /**
-             * Format: int64
-             * @description Requests for agents that wait while all of them are full; absent without a gateway.
-             */
-            requests?: number | null;
+            /** @description Requests for agents that wait while all of them are full. */
+            requests: number;
         };
         /** @description One realm. */
         Realm: {
@@ -1486,7 +1405,7 @@ export interface components {
              */
             memoryMb?: number | null;
             /** @description The realm; required. */
-            realmId?: string | null;
+            realmId: string;
             /**
              * Format: double
              * @description Seconds since it started; not kept.
@@ -1524,15 +1443,15 @@ export interface components {
             capabilities?: string[] | null;
             endpoints?: components["schemas"]["NewEndpoints"] | null;
             /** @description The realm; required. */
-            realmId?: string | null;
+            realmId: string;
             /** @description Not kept. */
             registrationToken?: string | null;
             /** @description The runner that hosts it; required, and need not be known. */
-            runnerId?: string | null;
+            runnerId: string;
             /** @description When it started, in whatever form; not kept. */
             startedAt?: unknown;
             /** @description Its type, such as `ubuntu`; required. */
-            template?: string | null;
+            template: string;
             /** @description Its version; not kept. */
             version?: string | null;
         };
@@ -1585,7 +1504,7 @@ export interface components {
                 [key: string]: unknown;
             } | null;
             /** @description The version that the runner should have; required. */
-            version?: string | null;
+            version: string;
         };
         /** @description The body of `POST /api/admin/runners/request-update`. */
         RequestUpdates: {
@@ -1599,17 +1518,14 @@ export interface components {
              */
             runnerIds?: string[] | null;
             /** @description The version that they should have; required. */
-            version?: string | null;
+            version: string;
         };
         /** @description The body of `POST /api/admin/api-keys/rotate`. */
         RotateApiKey: {
-            /**
-             * Format: int64
-             * @description How long the keys before it stay valid; absent: `API_KEY_GRACE`. At most 90 days.
-             */
+            /** @description How long the keys before it stay valid; absent: `API_KEY_GRACE`. At most 90 days. */
             graceSeconds?: number | null;
             /** @description The new key; required. Printable ASCII without blanks and commas, at most 512 characters. */
-            newApiKey?: string | null;
+            newApiKey: string;
             rights?: components["schemas"]["KeyRights"] | null;
             /** @description The runners that are told of it with their heartbeats; absent: none. */
             runnerIds?: string[] | null;
@@ -1639,20 +1555,11 @@ export interface components {
         };
         /** @description How many runners are known, and how many of them answer. */
         RunnerCounts: {
-            /**
-             * Format: int32
-             * @description Those that do not.
-             */
+            /** @description Those that do not. */
             offline: number;
-            /**
-             * Format: int32
-             * @description Those that answer.
-             */
+            /** @description Those that answer. */
             online: number;
-            /**
-             * Format: int32
-             * @description All known runners.
-             */
+            /** @description All known runners. */
             total: number;
         };
         /** @description One runner, as `GET /api/runners` lists it and `GET /api/runners/{id}` shows it. */
@@ -1796,20 +1703,11 @@ export interface components {
         };
         /** @description Sessions and realms. */
         SessionCounts: {
-            /**
-             * Format: int64
-             * @description Sessions that can be used.
-             */
+            /** @description Sessions that can be used. */
             active: number;
-            /**
-             * Format: int64
-             * @description All realms.
-             */
+            /** @description All realms. */
             realms: number;
-            /**
-             * Format: int64
-             * @description All sessions that are remembered.
-             */
+            /** @description All sessions that are remembered. */
             total: number;
         };
         /** @description The answer of `POST /api/v1/sessions`. */
@@ -1903,7 +1801,8 @@ export interface components {
             runners: components["schemas"]["RunnerCounts"];
             /** @description Sessions and the realms under them. */
             sessions: components["schemas"]["SessionCounts"];
-            settings?: components["schemas"]["InstanceSettings"] | null;
+            /** @description The settings of the older orchestration system, as they were read. */
+            settings: components["schemas"]["InstanceSettings"];
             /** @description As in `GET /health`. */
             status: components["schemas"]["Health"];
             /** @description What stands on the runners' lists. */
@@ -1932,25 +1831,13 @@ export interface components {
         };
         /** @description Tasks on the runners' lists; the sums count from the start of the coordinator on. */
         TaskCounts: {
-            /**
-             * Format: int64
-             * @description How many were completed.
-             */
+            /** @description How many were completed. */
             completed: number;
-            /**
-             * Format: int64
-             * @description How many were put on lists.
-             */
+            /** @description How many were put on lists. */
             dispatched: number;
-            /**
-             * Format: int64
-             * @description How many failed.
-             */
+            /** @description How many failed. */
             failed: number;
-            /**
-             * Format: int64
-             * @description How many run now.
-             */
+            /** @description How many run now. */
             running: number;
         };
         /** @description A breaker went from one state to another. */
@@ -2045,6 +1932,15 @@ export interface components {
         };
         /** @description The key may only read. */
         403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiError"];
+            };
+        };
+        /** @description The path has no such method; `Allow` names those that it has. */
+        405: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2446,9 +2342,9 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
-                "application/json": components["schemas"]["RotateApiKey"] | unknown[];
+                "application/json": components["schemas"]["RotateApiKey"];
             };
         };
         responses: {
@@ -2533,9 +2429,9 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
-                "application/json": components["schemas"]["ExpectVersion"] | unknown[];
+                "application/json": components["schemas"]["ExpectVersion"];
             };
         };
         responses: {
@@ -2650,9 +2546,9 @@ export interface operations {
             path?: never;
             cookie?: never;
         };
-        requestBody?: {
+        requestBody: {
             content: {
-                "application/json": components["schemas"]["RequestUpdates"] | unknown[];
+                "application/json": components["schemas"]["RequestUpdates"];
             };
         };
         responses: {
@@ -3171,7 +3067,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["DeregisterRealm"] | unknown[];
+                "application/json": components["schemas"]["DeregisterRealm"];
             };
         };
         responses: {
@@ -3226,7 +3122,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RealmHeartbeat"] | unknown[];
+                "application/json": components["schemas"]["RealmHeartbeat"];
             };
         };
         responses: {
@@ -3290,7 +3186,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RegisterRealm"] | unknown[];
+                "application/json": components["schemas"]["RegisterRealm"];
             };
         };
         responses: {
@@ -3421,6 +3317,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            405: components["responses"]["405"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3478,6 +3375,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            405: components["responses"]["405"];
             408: components["responses"]["408"];
             /** @description More than 1 MiB. */
             413: {
@@ -3537,7 +3435,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["NewSession"] | unknown[];
+                "application/json": components["schemas"]["NewSession"];
             };
         };
         responses: {
@@ -3668,6 +3566,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            405: components["responses"]["405"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3725,6 +3624,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            405: components["responses"]["405"];
             408: components["responses"]["408"];
             /** @description More than 1 MiB. */
             413: {
@@ -4129,7 +4029,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RequestUpdate"] | unknown[];
+                "application/json": components["schemas"]["RequestUpdate"];
             };
         };
         responses: {
@@ -4339,6 +4239,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            405: components["responses"]["405"];
             408: components["responses"]["408"];
             /** @description More than 4 MiB. */
             413: {
@@ -4439,6 +4340,7 @@ export interface operations {
             400: components["responses"]["400"];
             401: components["responses"]["401"];
             403: components["responses"]["403"];
+            405: components["responses"]["405"];
             429: components["responses"]["429"];
         };
     };

@@ -97,7 +97,7 @@ step "formatting" cargo fmt --all --check
 step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
 step "build" cargo build --locked --workspace --bins
 step "a real Ollama" scripts/get-ollama.sh
-step "linters for code-review" scripts/get-linters.sh
+step "linters for code-review, schemathesis" scripts/get-linters.sh
 step "cargo-nextest for run-tests" scripts/get-nextest.sh
 step "Maven for run-tests" scripts/get-maven.sh
 step "units, contracts, doc tests" cargo test --locked --workspace --exclude e2e --no-fail-fast -- --show-output
@@ -109,6 +109,7 @@ for script in check-units check-ansible; do
   step "$script" "scripts/$script.sh"
 done
 step "links in documents" scripts/check-links.sh
+step "TypeScript declarations" scripts/api-types.sh
 if command -v shellcheck >/dev/null; then
   step "shell scripts" lint_scripts
 else

@@ -62,10 +62,7 @@ pub fn beads_candidates() -> Vec<PathBuf> {
     if let Some(given) = env::var_os("YGG_BD").filter(|given| !given.is_empty()) {
         return env::split_paths(&given).collect();
     }
-    let profile = folder();
-    let installed = profile.ancestors().skip(1).take(2).map(|target| target.join("tools/bin/mb"));
-    let installed: Vec<PathBuf> = installed.filter(|path| is_program(path)).collect();
-    find("bd").into_iter().chain(find("mb")).chain(installed).collect()
+    find("bd").into_iter().chain(find("mb")).chain(tool("bin/mb")).collect()
 }
 
 /// Returns how much longer than usual a test waits (`YGG_PATIENCE`, for slow machines).

@@ -16,12 +16,18 @@ use crate::runner::{RunnerStatus, write_iso};
 pub struct RotateApiKey {
     /// The new key; required. Printable ASCII without blanks and commas, at most 512 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, max_length = 512, pattern = r"^\s*[!-+\--~]+\s*$")]
     pub new_api_key: Option<String>,
     /// The runners that are told of it with their heartbeats; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner_ids: Option<Vec<String>>,
     /// How long the keys before it stay valid; absent: `API_KEY_GRACE`. At most 90 days.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "crate::number::maybe_one"
+    )]
+    #[schema(maximum = 7_776_000)]
     pub grace_seconds: Option<u64>,
     /// What the new key may do, and so which keys end; absent: `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,6 +114,10 @@ pub struct ApiKey {
 pub struct ExpectVersion {
     /// The version that runners should have; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        value_type = String, required = true, max_length = 256,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub version: Option<String>,
 }
 
@@ -188,6 +198,10 @@ pub struct RequestUpdates {
     pub runner_ids: Option<Vec<String>>,
     /// The version that they should have; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        value_type = String, required = true, max_length = 256,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f][^\u0000-\u001f\u007f-\u009f]*$"
+    )]
     pub version: Option<String>,
     /// The command that brings them there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -22,6 +22,7 @@ pub mod execute;
 pub mod executor;
 pub mod hook;
 pub mod log;
+mod number;
 mod object;
 pub mod refusal;
 pub mod runner;

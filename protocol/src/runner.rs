@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::object;
+use crate::{number, object};
 
 /// Writes a time as every program of JavaScript does: UTC, three decimals, `Z`.
 pub fn iso(time: Timestamp) -> String {
@@ -65,7 +65,7 @@ pub struct CpuResources {
     #[serde(default, serialize_with = "write_number")]
     pub load15: f64,
     /// How many logical processors there are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::one")]
     pub cpus: u32,
     /// The busy share since the last sample, over all of them, 0 to 100.
     #[serde(default, serialize_with = "write_number")]
@@ -76,13 +76,13 @@ pub struct CpuResources {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct MemoryResources {
     /// All of it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::one")]
     pub total: u64,
     /// `total` less `free`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::one")]
     pub used: u64,
     /// What is free.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::one")]
     pub free: u64,
     /// The used share, 0 to 100.
     #[serde(default, serialize_with = "write_number")]
@@ -115,10 +115,14 @@ pub struct RunnerTask {
     #[serde(default = "running")]
     pub status: String,
     /// When it was created, in milliseconds since 1970.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "number::one")]
     pub started_at: i64,
     /// When it was last reported as completed or failed, in milliseconds since 1970.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::maybe_one"
+    )]
     pub completed_at: Option<i64>,
     /// Handed through to whoever reads the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -228,15 +232,19 @@ pub struct PendingUpdate {
 pub struct RegisterRunner {
     /// The runner's id; absent: a new one is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub runner_id: Option<String>,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub name: Option<String>,
     /// Where it listens; may be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub endpoint: Option<String>,
     /// Its version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub version: Option<String>,
     /// What it can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -269,7 +277,12 @@ pub struct RegisterRunner {
     )]
     pub tasks: Option<Vec<RunnerTask>>,
     /// How long a heartbeat of this runner is believed, in milliseconds; absent: `LEASE_TTL_MS`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "number::maybe_one"
+    )]
+    #[schema(minimum = 1000, maximum = 86_400_000)]
     pub lease_ttl_ms: Option<u64>,
 }
 
@@ -374,6 +387,7 @@ impl Word {
 pub struct RequestUpdate {
     /// The version that the runner should have; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub version: Option<String>,
     /// The command that brings it there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -404,6 +418,7 @@ pub struct UpdateRequested {
 pub struct NewRunnerTask {
     /// Absent: `task-` and eight characters. One that the runner has already is refused (409).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub task_id: Option<String>,
     /// What the runner is to do.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]

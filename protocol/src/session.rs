@@ -37,9 +37,11 @@ pub struct RealmEndpoints {
 pub struct NewEndpoints {
     /// Answers what the realm's screen shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub observation: Option<String>,
     /// Takes clicks and keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 2048)]
     pub input: Option<String>,
 }
 
@@ -179,6 +181,7 @@ impl SessionState {
 pub struct NewSession {
     /// `computer-use` or `phone-use`; required.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, pattern = "^(computer-use|phone-use)$")]
     pub kind: Option<String>,
     /// Whose it is to be; sessions of one owner share a realm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -251,6 +254,7 @@ pub struct RealmList {
 pub struct PatchRealm {
     /// Its new state: any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
     pub state: Option<String>,
     /// Where it is watched and worked now.
     #[serde(
@@ -277,12 +281,24 @@ pub struct RealmGone {
 pub struct RegisterRealm {
     /// The realm; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        value_type = String, required = true, max_length = 256,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub realm_id: Option<String>,
     /// The runner that hosts it; required, and need not be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        value_type = String, required = true, max_length = 256,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub runner_id: Option<String>,
     /// Its type, such as `ubuntu`; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(
+        value_type = String, required = true, max_length = 256,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$"
+    )]
     pub template: Option<String>,
     /// Its version; not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -311,6 +327,7 @@ pub struct RegisterRealm {
 pub struct RealmHeartbeat {
     /// The realm; required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub realm_id: Option<String>,
     /// Seconds since it started; not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -347,6 +364,7 @@ pub struct RealmHeard {
 pub struct DeregisterRealm {
     /// The realm; required, and need not be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = true, min_length = 1)]
     pub realm_id: Option<String>,
     /// `shutdown`, `error`, `replaced`, or any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]

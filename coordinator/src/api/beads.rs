@@ -32,7 +32,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 /// Says why a bead is where it is, and shows its attempts.
 #[utoipa::path(
     get, path = "/api/beads/{id}", tag = "Beads",
-    params(("id" = String, Path, description = "The bead.")),
+    params((
+        "id" = String, Path, description = "The bead.", max_length = 255,
+        pattern = r"^[^-,\s\u0000-\u001f\u007f-\u009f][^,\s\u0000-\u001f\u007f-\u009f]*$",
+    )),
     responses(
         (status = 200, body = BeadView),
         (status = 400, body = ApiError, description = "That is no bead id."),

@@ -1,5 +1,6 @@
 //! The description of the API: `OpenAPI` 3.1, made from the handlers, and what all of them share.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use axum::http::header;
@@ -63,10 +64,13 @@ fn complete(document: &mut Value) {
             "description": "ADMIN_API_KEY; for /api/admin and nothing else.",
         },
     });
+    widen(document);
+    let needed = needed_bodies(document);
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for (path, item) in paths {
         for method in METHODS {
             if let Some(operation) = item.get_mut(method).and_then(Value::as_object_mut) {
+                complete_body(operation, &needed);
                 complete_operation(path, method, operation);
             }
         }
@@ -87,10 +91,60 @@ fn shared_responses() -> Value {
         "400": error("The path or the body is not readable."),
         "401": error("No key, or a wrong one."),
         "403": error("The key may only read."),
+        "405": error("The path has no such method; `Allow` names those that it has."),
         "408": error("The body did not arrive in time."),
         "413": error("The body is too large."),
         "429": error("Too many requests with this key, or failures of this address."),
     })
+}
+
+/// Gives numbers without a sign the range that they have: `OpenAPI` has formats for others only.
+fn widen(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let unsigned = members.get("minimum").is_some_and(|least| *least == 0);
+            let most = match members.get("format").and_then(Value::as_str) {
+                Some("int64") if unsigned => Some(u64::MAX),
+                Some("int32") if unsigned => Some(u64::from(u32::MAX)),
+                _ => None,
+            };
+            if let Some(most) = most {
+                members.remove("format");
+                members.entry("maximum").or_insert(most.into());
+            }
+            members.values_mut().for_each(widen);
+        }
+        Value::Array(items) => items.iter_mut().for_each(widen),
+        _ => {}
+    }
+}
+
+/// Returns the schemas that name a member which must be there.
+fn needed_bodies(document: &Value) -> BTreeSet<String> {
+    let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
+    let needs =
+        |schema: &Value| schema["required"].as_array().is_some_and(|required| !required.is_empty());
+    let needed = schemas.into_iter().flatten().filter(|(_, schema)| needs(schema));
+    needed.map(|(name, _)| format!("#/components/schemas/{name}")).collect()
+}
+
+/// Says when a body may be left out, and what is read as an empty one.
+fn complete_body(operation: &mut Map<String, Value>, needed: &BTreeSet<String>) {
+    let Some(body) = operation.get_mut("requestBody") else { return };
+    let Some(media) = body.pointer_mut("/content/application~1json") else { return };
+    let mut schema = media["schema"].take();
+    // A body may be absent; one that is `null` is refused.
+    if let Some(named) = schema.pointer_mut("/oneOf/0") {
+        schema = named.take();
+    }
+    let is_needed = schema["$ref"].as_str().is_some_and(|name| needed.contains(name));
+    if is_needed {
+        media["schema"] = schema;
+    } else {
+        let nothing = json!({ "type": "array", "description": "Read as an empty object." });
+        media["schema"] = json!({ "anyOf": [schema, nothing] });
+    }
+    body["required"] = is_needed.into();
 }
 
 fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Value>) {
@@ -108,16 +162,6 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     };
     operation.insert("security".to_owned(), security);
     let has_body = operation.contains_key("requestBody");
-    let body = operation.get_mut("requestBody");
-    if let Some(media) = body.and_then(|body| body.pointer_mut("/content/application~1json")) {
-        let mut schema = media["schema"].take();
-        // A body may be absent; one that is `null` is refused.
-        if let Some(named) = schema.pointer_mut("/oneOf/0") {
-            schema = named.take();
-        }
-        let nothing = json!({ "type": "array", "description": "Read as an empty object." });
-        media["schema"] = json!({ "anyOf": [schema, nothing] });
-    }
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
         return;
     };
@@ -136,6 +180,10 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     }
     if path.contains('{') || has_body {
         shared("400");
+    }
+    if path.ends_with('}') && method != "get" {
+        // Without its last part the path is another one.
+        shared("405");
     }
     if has_body {
         shared("408");
@@ -190,8 +238,6 @@ fn capitalised(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn document() -> Value {

@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     tag = "gateway",
     params(
         ("agentId" = String, Path, description = "A runner's id or name, `any`, `capability:WORD` or `label:KEY=VALUE`."),
-        ("X-Session-Id" = Option<String>, Header, description = "Keeps the requests of one session at one agent."),
+        ("X-Session-Id" = Option<String>, Header, min_length = 1, max_length = 256, pattern = "^[!-~]+$", description = "Keeps the requests of one session at one agent."),
     ),
     responses(
         (status = "default", description = "Whatever the agent answers, with `X-Agent-Id`, and `X-Session-Moved` where the session was with another one."),
@@ -49,7 +49,7 @@ async fn health(state: State<Arc<App>>, Ids(agent): Ids<String>, request: Reques
     tag = "gateway",
     params(
         ("agentId" = String, Path, description = "A runner's id or name, `any`, `capability:WORD` or `label:KEY=VALUE`."),
-        ("X-Session-Id" = Option<String>, Header, description = "Keeps the requests of one session at one agent."),
+        ("X-Session-Id" = Option<String>, Header, min_length = 1, max_length = 256, pattern = "^[!-~]+$", description = "Keeps the requests of one session at one agent."),
     ),
     responses(
         (status = "default", description = "Whatever the agent answers, with `X-Agent-Id`, and `X-Session-Moved` where the session was with another one."),
@@ -77,7 +77,7 @@ async fn metrics(state: State<Arc<App>>, Ids(agent): Ids<String>, request: Reque
     tag = "gateway",
     params(
         ("agentId" = String, Path, description = "A runner's id or name, `any`, `capability:WORD` or `label:KEY=VALUE`."),
-        ("X-Session-Id" = Option<String>, Header, description = "Keeps the requests of one session at one agent; the cookie `srv_id` does it too."),
+        ("X-Session-Id" = Option<String>, Header, min_length = 1, max_length = 256, pattern = "^[!-~]+$", description = "Keeps the requests of one session at one agent; the cookie `srv_id` does it too."),
         ("Idempotency-Key" = Option<String>, Header, description = "Says that the agent does it once however often it arrives."),
     ),
     request_body(content = Vec<u8>, content_type = "*/*", description = "Whatever the agent takes, up to 2 MiB."),
