@@ -2384,7 +2384,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
-            /** @description Too many keys are valid. */
+            /** @description Too many keys are valid, or the key is known with other rights. */
             409: {
                 headers: {
                     [name: string]: unknown;

@@ -108,6 +108,8 @@ pub enum KeysError {
     /// The new key cannot be used as one.
     #[error("{0}")]
     Unfit(&'static str),
+    #[error("newApiKey is known already, with other rights")]
+    OtherRights,
     #[error("there are {MOST_KEYS} valid keys already, and no more are taken")]
     TooMany,
     #[error(transparent)]
@@ -217,7 +219,7 @@ impl Keys {
         let (rotated, ticket) = {
             let mut chain = self.write();
             if chain.get(&digest).is_some_and(|known| known.row.rights != rotation.rights) {
-                return Err(KeysError::Unfit("newApiKey is known already, with other rights"));
+                return Err(KeysError::OtherRights);
             }
             if chain.valid(now).count() >= MOST_KEYS {
                 return Err(KeysError::TooMany);

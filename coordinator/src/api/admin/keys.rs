@@ -34,7 +34,7 @@ const SHORT: usize = 12;
         (status = 400, body = ApiError, description = "No key, one that cannot be used, or a member of a wrong type."),
         (status = 401, body = ApiError, description = "No admin key, a wrong one, or none is set."),
         (status = 408, body = ApiError, description = "The body did not arrive in time."),
-        (status = 409, body = ApiError, description = "Too many keys are valid."),
+        (status = 409, body = ApiError, description = "Too many keys are valid, or the key is known with other rights."),
         (status = 413, body = ApiError, description = "The body is too large."),
         (status = 429, body = ApiError, description = "Too many failures from this address."),
         (status = 503, body = ApiError, description = "The ledger cannot be written."),
@@ -157,6 +157,8 @@ impl From<KeysError> for Problem {
     fn from(error: KeysError) -> Self {
         match error {
             KeysError::Empty | KeysError::Unfit(_) => Self::bad_request(error.to_string()),
+            KeysError::OtherRights => Self::new(StatusCode::CONFLICT, error.to_string())
+                .hinted("choose another key; one that is known keeps its rights"),
             KeysError::TooMany => Self::new(StatusCode::CONFLICT, error.to_string())
                 .hinted("rotate with `graceSeconds: 0`, so that those before end at once"),
             KeysError::NotKept(error) => error.into(),
