@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::runner::{
-    Heartbeat, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RegisterRunner,
+    Heartbeat, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RUNNING, RegisterRunner,
     Registered, RequestUpdate, RunnerInfo, RunnerOffline, RunnerTask,
 };
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -33,6 +34,8 @@ pub use registry::{Changes, Comings, Ended, Lost, Moment, Registry};
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks for runners that can be forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+/// How long the answer to a list may be on its way.
+const IN_ORDER: Duration = Duration::from_millis(100);
 /// How many losses a slow listener may lie behind.
 const LOSSES: usize = 1024;
 
@@ -267,7 +270,7 @@ impl Runners {
         let listed =
             self.change(|registry, _, changes| registry.list_tasks(id, status, changes)).await?;
         // What was reported while the disk was waited for must not be begun again.
-        Ok(self.read().still_listed(id, status, listed))
+        Ok(self.read().still_listed(id, status, listed, Moment::now()))
     }
 
     /// Takes what somebody says of a task.
@@ -277,8 +280,18 @@ impl Runners {
         task: &str,
         body: PatchRunnerTask,
     ) -> Result<RunnerTask, RunnersError> {
-        self.change(|registry, now, changes| registry.patch_task(id, task, body, now, changes))
-            .await
+        let task = self
+            .change(|registry, now, changes| registry.patch_task(id, task, body, now, changes))
+            .await?;
+        let listed = self.read().get(id).ok().and_then(|runner| runner.listed);
+        if let Some(listed) = listed
+            && task.status != RUNNING
+        {
+            // A list that shows the task as running may be on its way: when it arrives after this
+            // answer, a Ratatoskr does the task again.
+            sleep_until(listed + IN_ORDER).await;
+        }
+        Ok(task)
     }
 
     /// Ends a task in our own name.

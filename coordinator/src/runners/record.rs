@@ -43,6 +43,9 @@ pub struct Runner {
     /// Until when it is believed; starts anew with each life of the coordinator.
     #[serde(skip)]
     pub lease_ends: Option<Instant>,
+    /// When a list of its tasks was last answered.
+    #[serde(skip)]
+    pub listed: Option<Instant>,
     #[serde(skip)]
     pub tasks: IndexMap<String, Task>,
     /// How many of its tasks have the status `running`.

@@ -208,6 +208,7 @@ impl Registry {
             self.comings.returned += u64::from(!before.is_online());
             fresh.tasks = std::mem::take(&mut known.tasks);
             fresh.running = known.running;
+            fresh.listed = known.listed;
             fresh.update.clone_from(&known.update);
             fresh.key_push.clone_from(&known.key_push);
             fresh.update_status.clone_from(&known.update_status);
@@ -340,6 +341,7 @@ fn fresh(body: RegisterRunner, id: &str, seq: u64, first: Timestamp, now: Moment
         update_log: None,
         key: None,
         lease_ends: None,
+        listed: None,
         tasks: tasks.collect(),
         running: 0,
     }

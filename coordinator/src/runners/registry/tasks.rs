@@ -81,14 +81,17 @@ impl Registry {
         Ok(listed)
     }
 
-    /// Returns what of an earlier list belongs on it now, as it is now.
+    /// Returns what of an earlier list belongs on it now, as it is now; the list is answered with
+    /// it.
     pub fn still_listed(
-        &self,
+        &mut self,
         id: &str,
         status: Option<&str>,
         listed: Vec<RunnerTask>,
+        now: Moment,
     ) -> Vec<RunnerTask> {
-        let Ok(runner) = self.get(id) else { return listed };
+        let Ok(runner) = self.get_mut(id) else { return listed };
+        runner.listed = Some(now.mono);
         let status = status.filter(|status| !status.is_empty());
         let now = |task: RunnerTask| {
             let now = &runner.tasks.get(&task.task_id)?.wire;

@@ -163,7 +163,7 @@ fn a_list_that_was_waiting_to_be_sent_leaves_out_what_has_ended_meanwhile() {
     let (listed, _) = with(|c| registry.list_tasks("r1", Some(RUNNING), c));
     run(|c| registry.patch_task("r1", "t1", done(COMPLETED), at(1), c));
     run(|c| registry.create_task("r1", task("t3"), String::new, at(1), c));
-    let sent = registry.still_listed("r1", Some(RUNNING), listed);
+    let sent = registry.still_listed("r1", Some(RUNNING), listed, at(1));
 
     // The third was not on the list when it was read, so it was not delivered with it.
     assert_eq!(sent.iter().map(|task| task.task_id.as_str()).collect::<Vec<_>>(), ["t2"]);
