@@ -282,6 +282,12 @@ impl Day {
             }
         }
         // What is under way comes to its end.
+        let end = Instant::now() + ARRIVAL;
+        while !self.asked.is_empty() && Instant::now() < end {
+            sleep(Duration::from_secs(5)).await;
+            self.check();
+        }
+        // Tasks too, and leases of lives that ended.
         sleep(ARRIVAL).await;
         self.check();
     }

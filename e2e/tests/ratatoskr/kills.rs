@@ -91,18 +91,18 @@ async fn no_task_is_lost_none_doubled_and_every_update_arrives() {
     let ratatoskrs = hundred(&world, &journal).await;
     let gate = world.text_path("go");
 
-    // Killed while tasks are given, while they are read from the lists, while they run, and while
-    // updates are asked for that wait for them.
+    // Killed while tasks are given and read from the lists, while updates are asked for that wait
+    // for the tasks, and while everything runs.
     let given = orders(&ratatoskrs, 0, |_| json!({"until": gate}));
     send_and_kill(&mut world, given, &[20, 130, 280]).await;
-    let update = json!({"version": "9.9.9", "command": "true"});
-    let path = |one: &Supervised| format!("/runners/{}/request-update", one.id());
-    let updates = ratatoskrs.iter().map(|one| (path(one), update.clone())).collect();
-    send_and_kill(&mut world, updates, &[10, 60]).await;
     until("every task is started", LONG, async || {
         (journal.book().started.len() == TASKS).then_some(())
     })
     .await;
+    let update = json!({"version": "9.9.9", "command": "true"});
+    let path = |one: &Supervised| format!("/runners/{}/request-update", one.id());
+    let updates = ratatoskrs.iter().map(|one| (path(one), update.clone())).collect();
+    send_and_kill(&mut world, updates, &[10, 60]).await;
     world.kill(COORDINATOR);
     world.start(COORDINATOR).await.unwrap();
     assert_eq!(journal.book().reported.len(), 0, "nothing may end before the gate is open");

@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
@@ -10,6 +11,9 @@ use futures::future::BoxFuture;
 use tower::ServiceExt as _;
 
 use super::{Answer, Call, Transport};
+
+/// How long the ledger may take for a request, by the clock on the wall.
+const QUICK: Duration = Duration::from_millis(250);
 
 /// The way to a router, which can be taken away and replaced. Clones are one and the same.
 #[derive(Debug, Clone, Default)]
@@ -32,7 +36,7 @@ impl Transport for Doorway {
             let mut request = call.request("", "coordinator");
             let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
             request.extensions_mut().insert(ConnectInfo(peer));
-            let still = Still::hold();
+            let still = Still::for_at_most(QUICK);
             let Ok(answer) = router.oneshot(request).await;
             let answer = Answer::read(answer).await;
             drop(still);
@@ -50,11 +54,17 @@ pub struct Still {
 }
 
 impl Still {
-    /// Holds the clock.
+    /// Holds the clock, however long that lasts.
     pub fn hold() -> Self {
+        Self::for_at_most(Duration::MAX)
+    }
+
+    /// Holds the clock until so much time has passed on the wall: what is waited for may be the
+    /// clock itself.
+    pub fn for_at_most(limit: Duration) -> Self {
         let (over, wait) = mpsc::channel::<()>();
         // The clock waits for blocking work; this ends when the sender is dropped.
-        drop(tokio::task::spawn_blocking(move || wait.recv().is_err()));
+        drop(tokio::task::spawn_blocking(move || wait.recv_timeout(limit).is_err()));
         Self { _over: over }
     }
 }
