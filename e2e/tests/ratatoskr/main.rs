@@ -1,8 +1,7 @@
 //! Ratatoskrs, simulated with their habits, against the coordinator: one, a hundred while the
-//! coordinator is killed, a thousand, a day, and beads that end up on them.
+//! coordinator is killed, a thousand, an hour, and beads that end up on them.
 #![expect(clippy::unwrap_used, reason = "the name of a test says what failed")]
 
-mod day;
 mod fleet;
 mod hour;
 mod kills;
