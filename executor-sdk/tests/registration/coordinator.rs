@@ -121,6 +121,13 @@ impl Coordinator {
         beats.into_iter().rev().find(|beat| looks(&beat.body)).unwrap().body
     }
 
+    /// Waits until any heartbeat has looked so: the next one may look otherwise already.
+    pub(crate) async fn any_beat(&self, what: &str, looks: impl Fn(&Value) -> bool) -> Value {
+        let find = || self.beats().into_iter().rev().find(|beat| looks(&beat.body));
+        until(what, async || find().is_some()).await;
+        find().unwrap().body
+    }
+
     /// Waits for some more heartbeats.
     pub(crate) async fn more_beats(&self, count: usize) {
         let until_then = self.beats().len() + count;
