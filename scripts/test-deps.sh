@@ -13,7 +13,7 @@ if command -v apt-get >/dev/null; then
   export DEBIAN_FRONTEND=noninteractive
   "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" apt-get install -qq -y --no-install-recommends \
-    ansible-core build-essential curl dbus dnsmasq-base git iproute2 jq logrotate make openssl prometheus \
+    ansible-core build-essential curl dbus dnsmasq-base git iproute2 jq logrotate make maven openssl prometheus default-jdk-headless \
     python3 python3-pytest python3-venv shellcheck sqlite3 systemd tmux yamllint
 elif command -v dnf >/dev/null; then
   "${sudo[@]}" dnf install -y -q \
