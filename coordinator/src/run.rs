@@ -228,6 +228,7 @@ async fn live(
     // What was answered last is written last.
     keeping.close();
     keeping.wait().await;
+    app.runners.put_beats();
     app.keeper.flush(&*app.ledger).await;
     app.ledger.close().await;
 }

@@ -2,8 +2,9 @@
 //!
 //! The registry is in memory and decides at once; each change that must survive is on disk before
 //! it is answered ([`Keeper`]). A heartbeat changes the time and the load only, and is written
-//! within a few seconds. After a restart every lease starts anew.
+//! within a few seconds, together with all others. After a restart every lease starts anew.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use protocol::runner::{
 };
 use thiserror::Error;
 use tokio::sync::{broadcast, watch};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -34,6 +35,10 @@ pub use registry::{Changes, Comings, Ended, Lost, Moment, Registry};
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks for runners that can be forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+/// Between two writes of the heartbeats that came meanwhile.
+const BEATS_EVERY: Duration = Duration::from_secs(5);
+/// How many rows are made while nobody else gets at the registry.
+const ROWS_AT_ONCE: usize = 200;
 /// How long the answer to a list may be on its way.
 const IN_ORDER: Duration = Duration::from_millis(100);
 /// How many losses a slow listener may lie behind.
@@ -99,6 +104,8 @@ pub enum RunnersError {
 pub struct Runners {
     registry: Mutex<Registry>,
     keeper: Arc<Keeper>,
+    /// Those whose row lacks a heartbeat.
+    beats: Mutex<HashSet<String>>,
     /// Rises when somebody comes, goes, or can do something else.
     presence: watch::Sender<u64>,
     /// Rises when a task comes, ends, or is read by its runner.
@@ -123,6 +130,7 @@ impl Runners {
         Self {
             registry: Mutex::new(registry),
             keeper,
+            beats: Mutex::default(),
             presence: watch::Sender::new(0),
             work: watch::Sender::new(0),
             losses: broadcast::Sender::new(LOSSES),
@@ -335,15 +343,38 @@ impl Runners {
         self.read().get(id).map(Runner::shown)
     }
 
-    /// Ends leases and forgets old runners until `stop`.
+    /// Hands the rows that lack a heartbeat to the keeper; nobody waits for them.
+    pub fn put_beats(&self) {
+        let beats = std::mem::take(&mut *self.beats());
+        let beats: Vec<String> = beats.into_iter().collect();
+        for ids in beats.chunks(ROWS_AT_ONCE) {
+            let registry = self.read();
+            for id in ids {
+                if let Ok(runner) = registry.get(id) {
+                    self.keeper.put(Kind::Runner, "", id, Some(runner));
+                }
+            }
+        }
+    }
+
+    fn beats(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends leases, writes heartbeats and forgets old runners until `stop`.
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut forgot = tokio::time::Instant::now();
+        let mut forgot = Instant::now();
+        let mut wrote = forgot;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = tick.tick() => {}
+            }
+            if wrote.elapsed() >= BEATS_EVERY {
+                wrote = Instant::now();
+                self.put_beats();
             }
             let mut registry = self.read();
             let mut changes = Changes::default();
@@ -384,10 +415,8 @@ impl Runners {
         }
         let Changes { runners, tasks, gone_tasks, gone_runners, beats, presence, work, lost } =
             changes;
-        for id in beats {
-            if let Ok(runner) = registry.get(&id) {
-                self.keeper.put_later(Kind::Runner, "", &id, runner);
-            }
+        if !beats.is_empty() {
+            self.beats().extend(beats);
         }
         for id in runners {
             if let Ok(runner) = registry.get(&id) {
