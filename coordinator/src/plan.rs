@@ -97,6 +97,8 @@ pub struct Snapshot<'a> {
     pub listed: &'a [Listed],
     pub active: &'a [Active],
     pub fleet: &'a BTreeMap<ExecutorName, ExecutorState>,
+    /// Those whose circuit breaker lets nothing through, and until when.
+    pub left_alone: &'a BTreeMap<ExecutorName, Timestamp>,
     pub routing: &'a Routing,
     /// How many attempts were recorded in the last minute.
     pub recent_starts: u32,
@@ -373,6 +375,10 @@ impl<'a> Planner<'a> {
         if let Some(until) = state.busy_until.filter(|until| *until > self.snapshot.now) {
             self.wake(until);
             return Err(Wait::ExecutorBusy { executor: self.names.executor(name) });
+        }
+        if let Some(until) = self.snapshot.left_alone.get(name) {
+            self.wake(*until);
+            return Err(Wait::RunnerLeftAlone { executor: self.names.executor(name) });
         }
         let Some((host, limit)) = self.place(name) else { return Err(Wait::NoExecutor) };
         let limit = limit.or(state.capacity).unwrap_or(1);

@@ -4,6 +4,7 @@
 //! (`POST /poll`), a moment came, or the interval is over; makes a plan; and begins a line for
 //! each bead that the plan decides about.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::app::{App, Ask};
 use crate::beads::{Bead, Beads, BeadsError, Listing};
 use crate::board::{Planned, Source};
 use crate::dispatch::{self, Todo, Work};
-use crate::fleet::Condition;
+use crate::fleet::{Condition, ExecutorState};
 use crate::order::{self, Read};
 use crate::plan::{self, Active, BrokenOrder, Decision, Listed, Reason, Snapshot};
 use crate::routing::ExecutorName;
@@ -205,6 +206,7 @@ fn make_plan(app: &App) -> Arc<Planned> {
     let (listed, _, _) = app.board.listing();
     let fleet = app.fleet.states();
     let now = Timestamp::now();
+    let left_alone = left_alone(app, &fleet, now);
     let (intake, begun) = (app.intake(), Instant::now());
     let size_limit = app.beads.borrow().as_ref().and_then(|beads| beads.dialect().size_limit);
     let plan = plan::plan(&Snapshot {
@@ -213,6 +215,7 @@ fn make_plan(app: &App) -> Arc<Planned> {
         listed: &listed,
         active: &active,
         fleet: &fleet,
+        left_alone: &left_alone,
         routing: &app.routing,
         recent_starts,
         size_limit,
@@ -223,12 +226,33 @@ fn make_plan(app: &App) -> Arc<Planned> {
     planned
 }
 
+type States = BTreeMap<ExecutorName, ExecutorState>;
+
+/// Returns the runners whose circuit breaker lets nothing through, and until when.
+fn left_alone(app: &App, fleet: &States, now: Timestamp) -> BTreeMap<ExecutorName, Timestamp> {
+    let runners = fleet.iter().filter_map(|(name, state)| Some((name, &state.runner.as_ref()?.id)));
+    let waits = runners.map(|(name, id)| (name, app.admission.wait(id)));
+    waits
+        .filter(|(_, wait)| !wait.is_zero())
+        .map(|(name, wait)| (name.clone(), now + wait))
+        .collect()
+}
+
+/// Whether a runner's circuit breaker lets this one through; while it is half open, one only.
+fn is_admitted(app: &App, fleet: &States, executor: &ExecutorName) -> bool {
+    let runner = fleet.get(executor).and_then(|state| state.runner.as_ref());
+    runner.is_none_or(|runner| app.admission.admit(&runner.id).is_ok())
+}
+
 /// Begins a line for every bead that the plan decided about.
 fn begin(app: &Arc<App>, planned: &Planned) {
     let mut blocking = app.board.blocking();
+    let fleet = app.fleet.states();
     for (listed, decision) in planned.listed.iter().zip(&planned.plan.decisions) {
         let todo = match decision {
             Decision::Wait(_) | Decision::Active => continue,
+            // The next plan says that it waits.
+            Decision::Start { executor } if !is_admitted(app, &fleet, executor) => continue,
             Decision::Start { executor } => Todo::Offer(executor.clone()),
             // Each costs several Beads commands, and work must not wait behind thousands of them.
             Decision::Park { .. } | Decision::Block { .. } if blocking >= BLOCKED_AT_A_TIME => {

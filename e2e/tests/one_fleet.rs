@@ -23,6 +23,7 @@ e2e::on_every_beads_cli!(
     a_late_result_of_a_runner_that_was_lost_closes_the_bead,
     what_may_run_again_goes_to_another_runner,
     what_its_runner_never_read_goes_to_another_one,
+    a_runner_that_failed_is_left_alone_and_then_tried_with_one_bead,
 );
 
 async fn post(world: &World, path: &str, body: &Value) -> Value {
@@ -243,4 +244,37 @@ async fn what_its_runner_never_read_goes_to_another_one(mut world: World) {
     assert_eq!(world.settled(&id).await.status, "closed");
     let listed: Value = world.ygg().json("/runners/pi/tasks").await.unwrap();
     assert_eq!(listed["count"], 0);
+}
+
+async fn a_runner_that_failed_is_left_alone_and_then_tried_with_one_bead(mut world: World) {
+    world.routing.route("echo: { capability: http }");
+    let args = ["--circuit-failure-threshold", "1", "--circuit-recovery-time", "5s"];
+    world.coordinator(&args).await.unwrap();
+    register(&world, "r-1", 3_600_000).await;
+    let before = post(&world, "/runners/r-1/tasks", &json!({"type": "by-hand"})).await;
+    post(&world, "/runners/offline", &json!({"runnerId": "r-1"})).await;
+    post(&world, "/runners/heartbeat", &json!({"runnerId": "r-1"})).await;
+    report(&world, "r-1", &before, &json!({"status": "failed"})).await;
+
+    let first = world.create(echo()).await;
+    let second = world.create(echo()).await;
+    world.reason(&first, "runner_left_alone").await;
+
+    // Its time is over: one try, and nothing more until its runner has read it.
+    let tried = until("one bead is on the list", SOON, async || {
+        let runner: Value = world.ygg().json("/api/runners/r-1").await.ok()?;
+        let tasks = runner["tasks"].as_array()?;
+        tasks.iter().find_map(|task| task["correlationId"].as_str().map(str::to_owned))
+    })
+    .await;
+    let other = if tried == first { &second } else { &first };
+    world.reason(other, "runner_left_alone").await;
+    let task = read_list(&world, "r-1").await;
+    assert_eq!(task["correlationId"], *tried);
+    report(&world, "r-1", &task, &json!({"status": "completed"})).await;
+    let task = read_list(&world, "r-1").await;
+    assert_eq!(task["correlationId"], **other);
+    report(&world, "r-1", &task, &json!({"status": "completed"})).await;
+    assert_eq!(world.settled(&first).await.status, "closed");
+    assert_eq!(world.settled(&second).await.status, "closed");
 }

@@ -55,6 +55,7 @@ pub enum Wait {
     LimitHost { host: u16, limit: u32 },
     Exclusive { host: u16 },
     ExecutorBusy { executor: u16 },
+    RunnerLeftAlone { executor: u16 },
     ExecutorUnknown { executor: u16 },
     ExecutorDraining { executor: u16 },
     ExecutorAway { executor: u16 },
@@ -63,7 +64,7 @@ pub enum Wait {
 
 impl Wait {
     /// Every stable code.
-    pub const CODES: [&str; 19] = [
+    pub const CODES: [&str; 20] = [
         "beads_trouble",
         "ledger_trouble",
         "coordinator_draining",
@@ -79,6 +80,7 @@ impl Wait {
         "limit_host",
         "exclusive",
         "executor_busy",
+        "runner_left_alone",
         "executor_unknown",
         "executor_draining",
         "executor_away",
@@ -95,7 +97,8 @@ impl Wait {
             | Self::LimitExecutor { .. }
             | Self::LimitHost { .. }
             | Self::Exclusive { .. }
-            | Self::ExecutorBusy { .. } => true,
+            | Self::ExecutorBusy { .. }
+            | Self::RunnerLeftAlone { .. } => true,
             Self::BeadsTrouble
             | Self::LedgerTrouble
             | Self::CoordinatorDraining
@@ -128,6 +131,7 @@ impl Wait {
             Self::LimitHost { .. } => "limit_host",
             Self::Exclusive { .. } => "exclusive",
             Self::ExecutorBusy { .. } => "executor_busy",
+            Self::RunnerLeftAlone { .. } => "runner_left_alone",
             Self::ExecutorUnknown { .. } => "executor_unknown",
             Self::ExecutorDraining { .. } => "executor_draining",
             Self::ExecutorAway { .. } => "executor_away",
@@ -201,6 +205,10 @@ impl Reason<'_> {
             Wait::ExecutorBusy { executor: index } => {
                 (format!("{} said that it is full", executor(index)), None)
             }
+            Wait::RunnerLeftAlone { executor: index } => (
+                format!("{} failed several times in a row and is left alone", executor(index)),
+                Some("GET /admission shows until when, and what failed".to_owned()),
+            ),
             Wait::ExecutorUnknown { executor: index } => {
                 (format!("{} has not answered yet", executor(index)), None)
             }

@@ -74,6 +74,7 @@ struct World {
     routing: Routing,
     fleet: BTreeMap<ExecutorName, ExecutorState>,
     active: Vec<Active>,
+    left_alone: BTreeMap<ExecutorName, Timestamp>,
     now: Timestamp,
     recent: u32,
 }
@@ -88,6 +89,7 @@ impl World {
                 ("surtr".into(), state(Condition::Up, &types, 8)),
             ]),
             active: Vec::new(),
+            left_alone: BTreeMap::new(),
             now: now(),
             recent: 0,
         }
@@ -105,6 +107,7 @@ impl World {
             listed,
             active: &self.active,
             fleet: &self.fleet,
+            left_alone: &self.left_alone,
             routing: &self.routing,
             recent_starts: self.recent,
             size_limit: Some(1000),
@@ -290,6 +293,18 @@ fn a_full_executor_is_asked_again_when_it_said() {
     assert_eq!(code(&plan.decisions[0]), "executor_busy");
     assert_eq!(plan.wake_at, Some(until));
     assert!(plan.has_backlog());
+}
+
+#[test]
+fn a_runner_that_is_left_alone_is_asked_again_in_time() {
+    let mut world = World::new();
+    let until = now() + Duration::from_secs(7);
+    world.left_alone.insert("surtr".into(), until);
+
+    let plan = world.plan(&[listed(order("a", "llm-embed"))]);
+
+    assert_eq!(code(&plan.decisions[0]), "runner_left_alone");
+    assert_eq!(plan.wake_at, Some(until));
 }
 
 #[test]

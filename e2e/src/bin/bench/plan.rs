@@ -32,6 +32,7 @@ pub(crate) fn ten_thousand() -> Line {
         listed: &listed,
         active: &[],
         fleet: &states,
+        left_alone: &BTreeMap::new(),
         routing: &routing,
         recent_starts: 0,
         size_limit: None,
