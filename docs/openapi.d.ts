@@ -1559,7 +1559,7 @@ export interface components {
             offline: number;
             /** @description Those that answer. */
             online: number;
-            /** @description All known runners. */
+            /** @description All known runners: those that registered, and the executors of routing.yaml that did not. */
             total: number;
         };
         /** @description One runner, as `GET /api/runners` lists it and `GET /api/runners/{id}` shows it. */
@@ -1831,11 +1831,11 @@ export interface components {
         };
         /** @description Tasks on the runners' lists; the sums count from the start of the coordinator on. */
         TaskCounts: {
-            /** @description How many were completed. */
+            /** @description How many were completed since then. */
             completed: number;
-            /** @description How many were put on lists. */
+            /** @description How many were put on lists, or taken by executors, since the coordinator started. */
             dispatched: number;
-            /** @description How many failed. */
+            /** @description How many ended in any other way since then. */
             failed: number;
             /** @description How many run now. */
             running: number;

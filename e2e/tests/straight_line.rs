@@ -128,4 +128,8 @@ async fn a_missing_result_is_a_failure_that_names_the_path(world: World) {
     assert_eq!(bead.status, "blocked");
     assert!(bead.has("task-failed"), "{:?}", bead.labels);
     assert!(bead.notes.contains("data.answer"), "{}", bead.notes);
+    // It never got as far as an executor.
+    let status: serde_json::Value = world.ygg().json("/status").await.unwrap();
+    let expected = json!({"running": 0, "dispatched": 1, "completed": 1, "failed": 0});
+    assert_eq!(status["tasks"], expected);
 }

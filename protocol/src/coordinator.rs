@@ -69,11 +69,11 @@ pub struct SystemStatus {
 pub struct TaskCounts {
     /// How many run now.
     pub running: u64,
-    /// How many were put on lists.
+    /// How many were put on lists, or taken by executors, since the coordinator started.
     pub dispatched: u64,
-    /// How many were completed.
+    /// How many were completed since then.
     pub completed: u64,
-    /// How many failed.
+    /// How many ended in any other way since then.
     pub failed: u64,
 }
 
@@ -122,7 +122,7 @@ pub struct InstanceSettings {
     Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema,
 )]
 pub struct RunnerCounts {
-    /// All known runners.
+    /// All known runners: those that registered, and the executors of routing.yaml that did not.
     pub total: u32,
     /// Those that answer.
     pub online: u32,

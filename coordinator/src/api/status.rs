@@ -26,13 +26,14 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 )]
 async fn show(State(app): State<Arc<App>>) -> Json<SystemStatus> {
     let now = Timestamp::now();
+    let (taken, completed, otherwise) = app.metrics.work().executed();
     let tasks = {
         let registry = app.runners.read();
         TaskCounts {
             running: registry.all().map(|runner| runner.running as u64).sum(),
-            dispatched: registry.dispatched,
-            completed: registry.ended.completed,
-            failed: registry.ended.failed,
+            dispatched: registry.dispatched + taken,
+            completed: registry.ended.completed + completed,
+            failed: registry.ended.failed + otherwise,
         }
     };
     let rules = app.gateway.rules();

@@ -105,6 +105,17 @@ impl Default for Work {
 }
 
 impl Work {
+    /// Returns how many tasks executors took by `POST /execute`, how many of those were completed,
+    /// and how many ended in another way.
+    pub fn executed(&self) -> (u64, u64, u64) {
+        let (mut completed, mut otherwise) = (0, 0);
+        self.executed_ends.each(|[status], count| match status {
+            "completed" => completed += count,
+            _ => otherwise += count,
+        });
+        (self.executed.load(Relaxed), completed, otherwise)
+    }
+
     /// Notes that the plan starts a bead now.
     pub fn planned_start(&self, bead: &BeadId, created: Option<Timestamp>, first_seen: Timestamp) {
         let mut queued = self.queued();
