@@ -12,10 +12,14 @@ use protocol::coordinator::{
 use protocol::execute::{Ending, ExecuteRequest, Outcome, Started};
 use protocol::executor::{AttemptList, AttemptStatus, AttemptView, ExecutorHealth, ExecutorStatus};
 use protocol::refusal::Refusal;
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// The record is never too old for this test.
 const KEEP: &str = "876000h";
+/// The key that the record's rotation put in the place of all others.
+const KEY: &str = "the-key-of-the-record";
 
 fn previous() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("previous")
@@ -104,4 +108,36 @@ async fn a_recorded_ledger_is_gone_on_with() {
         matches!(summary.stage, Stage::Settled | Stage::Dropped).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_registered_before_is_still_there_and_so_is_the_key() {
+    let test = "whoever_registered_before_is_still_there_and_so_is_the_key";
+    let Some(mut world) = world(test).await else { return };
+    copy(&previous().join("registered"), &world.path("state").join(COORDINATOR));
+
+    world.coordinator(&["--runner-retention", KEEP]).await.unwrap();
+    let ask = async |path: &str, key: Option<&str>| {
+        let mut request = world.client().get(format!("{}{path}", world.ygg().url()));
+        if let Some(key) = key {
+            request = request.header("X-API-Key", key);
+        }
+        request.send().await.unwrap()
+    };
+
+    assert_eq!(ask("/api/runners", None).await.status(), StatusCode::UNAUTHORIZED);
+    for (name, path) in [
+        ("runner-ratatoskr", "/api/runners/recorded"),
+        ("runner-host", "/api/runners/host"),
+        ("runner-tasks", "/runners/recorded/tasks"),
+        ("sessions", "/api/v1/sessions"),
+        ("realms", "/api/v1/realms"),
+    ] {
+        let now: Value = ask(path, Some(KEY)).await.json().await.unwrap();
+        assert_eq!(now, message::<Value>(name), "{path}");
+    }
+    let answer = world.client().post(format!("{}/version-check/9.9.9", world.ygg().url()));
+    let checked: Value =
+        answer.header("X-API-Key", KEY).send().await.unwrap().json().await.unwrap();
+    assert_eq!(checked["expected"], "9.9.9");
 }

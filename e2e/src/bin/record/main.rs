@@ -1,8 +1,11 @@
 //! `make previous`: records what this version leaves behind, for the tests of the next one.
 //!
 //! Into `e2e/previous/` go the commit, a coordinator's ledger with ended attempts and one that was
-//! running, an executor's spool in which that one never ended, and one file for each message on
-//! the wire. `tests/previous.rs` starts the newest programs on them.
+//! running, an executor's spool in which that one never ended, a ledger with runners, their tasks,
+//! a session and a key, and one file for each message on the wire. `tests/previous.rs` starts the
+//! newest programs on them.
+
+mod registered;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,6 +64,12 @@ impl Record {
             copy(&world.path("state").join(state), &to)?;
             fold(&to)?;
         }
+
+        let mut world = World::any().await.map_err(anyhow::Error::msg)?;
+        registered::record(&mut world, &messages).await?;
+        let to = self.fresh("registered")?;
+        copy(&world.path("state").join(COORDINATOR), &to)?;
+        fold(&to)?;
         fs::write(self.out.join("commit"), format!("{commit}\n"))?;
         Ok(())
     }
@@ -86,14 +95,17 @@ async fn commit() -> anyhow::Result<String> {
     Ok(command::run(git).await?.done()?.trim().to_owned())
 }
 
+/// Writes one message down.
+fn write(folder: &Path, name: &str, message: &Value) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(message)?;
+    fs::write(folder.join(format!("{name}.json")), text + "\n")?;
+    Ok(())
+}
+
 /// Asks for each message once and writes it down as it came.
 async fn on_the_wire(world: &World, folder: &Path, beads: &[&str]) -> anyhow::Result<()> {
     let (one, ygg) = (world.ask("one"), world.ygg());
-    let write = |name: &str, message: &Value| {
-        let text = serde_json::to_string_pretty(message)?;
-        fs::write(folder.join(format!("{name}.json")), text + "\n")?;
-        anyhow::Ok(())
-    };
+    let write = |name: &str, message: &Value| write(folder, name, message);
     write("executor-health", &one.json("/health").await?)?;
     write("executor-status", &one.json("/status").await?)?;
     write("executor-attempts", &one.json("/attempts").await?)?;
