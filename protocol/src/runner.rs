@@ -15,6 +15,16 @@ use utoipa::ToSchema;
 
 use crate::{number, object};
 
+mod resources;
+mod tasks;
+mod updates;
+
+pub use resources::{CpuResources, MemoryResources, SystemResources};
+pub use tasks::{
+    COMPLETED, FAILED, NewRunnerTask, PatchRunnerTask, RUNNING, RunnerTask, RunnerTasks,
+};
+pub use updates::{PendingUpdate, RequestUpdate, UpdateRequested, VersionCheck};
+
 /// Writes a time as every program of JavaScript does: UTC, three decimals, `Z`.
 pub fn iso(time: Timestamp) -> String {
     format!("{time:.3}")
@@ -22,71 +32,6 @@ pub fn iso(time: Timestamp) -> String {
 
 pub(crate) fn write_iso<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&iso(*time))
-}
-
-/// Writes a number as every program of JavaScript does: a whole one without a fraction. Readers
-/// that want a whole number refuse `2740.0`.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "that is how serde hands a member over")]
-fn write_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    // Up to here each whole number is exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        #[expect(clippy::cast_possible_truncation, reason = "it is whole, and small enough")]
-        serializer.serialize_i64(*number as i64)
-    } else {
-        serializer.serialize_f64(*number)
-    }
-}
-
-/// What a machine has, and how busy it is.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct SystemResources {
-    /// The processors.
-    #[serde(default, deserialize_with = "object::one")]
-    pub cpu: CpuResources,
-    /// The memory.
-    #[serde(default, deserialize_with = "object::one")]
-    pub memory: MemoryResources,
-    /// Seconds since the machine started.
-    #[serde(default, serialize_with = "write_number")]
-    pub uptime: f64,
-}
-
-/// The processors of a machine.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct CpuResources {
-    /// Load average over one minute.
-    #[serde(default, serialize_with = "write_number")]
-    pub load1: f64,
-    /// Load average over five minutes.
-    #[serde(default, serialize_with = "write_number")]
-    pub load5: f64,
-    /// Load average over fifteen minutes.
-    #[serde(default, serialize_with = "write_number")]
-    pub load15: f64,
-    /// How many logical processors there are.
-    #[serde(default, deserialize_with = "number::one")]
-    pub cpus: u32,
-    /// The busy share since the last sample, over all of them, 0 to 100.
-    #[serde(default, serialize_with = "write_number")]
-    pub percent: f64,
-}
-
-/// The memory of a machine, in bytes.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct MemoryResources {
-    /// All of it.
-    #[serde(default, deserialize_with = "number::one")]
-    pub total: u64,
-    /// `total` less `free`.
-    #[serde(default, deserialize_with = "number::one")]
-    pub used: u64,
-    /// What is free.
-    #[serde(default, deserialize_with = "number::one")]
-    pub free: u64,
-    /// The used share, 0 to 100.
-    #[serde(default, serialize_with = "write_number")]
-    pub percent: f64,
 }
 
 /// A kind of realm that a runner can host.
@@ -100,47 +45,6 @@ pub struct RealmTemplate {
     /// What can be done in it: `observe`, `mouse`, `keyboard`, …
     #[serde(default)]
     pub capabilities: Vec<String>,
-}
-
-/// One task on a runner's list. Params and results share `metadata`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RunnerTask {
-    /// Unique on its runner.
-    pub task_id: String,
-    /// What the runner is to do; absent when the creator left it out.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// `running`, `completed` or `failed`; any other text is kept as it came.
-    #[serde(default = "running")]
-    pub status: String,
-    /// When it was created, in milliseconds since 1970.
-    #[serde(default, deserialize_with = "number::one")]
-    pub started_at: i64,
-    /// When it was last reported as completed or failed, in milliseconds since 1970.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        deserialize_with = "number::maybe_one"
-    )]
-    pub completed_at: Option<i64>,
-    /// Handed through to whoever reads the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// Params, and later results.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
-}
-
-/// The word for a task that is not over.
-pub const RUNNING: &str = "running";
-/// The word for a task that did what it should.
-pub const COMPLETED: &str = "completed";
-/// The word for a task that did not.
-pub const FAILED: &str = "failed";
-
-fn running() -> String {
-    RUNNING.to_owned()
 }
 
 /// Whether a runner is believed to be there.
@@ -204,26 +108,6 @@ pub struct RunnerInfo {
     /// The end of the log of its last update; shown for one runner only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_log: Option<String>,
-}
-
-/// What a runner is to do about itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct PendingUpdate {
-    /// The version that it should have; for a new key alone, the one that it has.
-    pub version: String,
-    /// The command that brings it there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// Where it could be had from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub download_url: Option<String>,
-    /// The key to use from now on: only ever in the answer to this runner's own heartbeat.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub api_key: Option<String>,
-    /// Handed through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
 }
 
 /// The body of `POST /runners/register`; every member may be absent.
@@ -381,82 +265,6 @@ impl Word {
     }
 }
 
-/// The body of `POST /runners/{id}/request-update`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RequestUpdate {
-    /// The version that the runner should have; required.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, required = true, min_length = 1)]
-    pub version: Option<String>,
-    /// The command that brings it there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// Where it could be had from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub download_url: Option<String>,
-    /// Handed through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
-}
-
-/// The answer of `POST /runners/{id}/request-update`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct UpdateRequested {
-    /// Always `update_requested`.
-    pub status: String,
-    /// The runner.
-    pub runner_id: String,
-    /// What it will be told.
-    pub pending_update: PendingUpdate,
-}
-
-/// The body of `POST /runners/{id}/tasks`; every member may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewRunnerTask {
-    /// Absent: `task-` and eight characters. One that the runner has already is refused (409).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 256, pattern = r"^[^\u0000-\u001f\u007f-\u009f]*$")]
-    pub task_id: Option<String>,
-    /// What the runner is to do.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Absent: `running`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
-    /// Handed through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub correlation_id: Option<String>,
-    /// Its params.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
-}
-
-/// The body of `PATCH /runners/{id}/tasks/{taskId}`; an empty one changes nothing.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct PatchRunnerTask {
-    /// The new status.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
-    /// Laid over the task's metadata, member by member.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Map<String, Value>>,
-}
-
-/// The answer of `GET /runners/{id}/tasks`: oldest first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RunnerTasks {
-    /// The runner.
-    pub runner_id: String,
-    /// Its tasks.
-    pub tasks: Vec<RunnerTask>,
-    /// How many there are.
-    pub count: usize,
-}
-
 /// The answer of `GET /api/runners`, in the order of first registration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct RunnerList {
@@ -464,17 +272,6 @@ pub struct RunnerList {
     pub runners: Vec<RunnerInfo>,
     /// How many there are.
     pub count: usize,
-}
-
-/// The answer of `POST /version-check/{version}`: always with HTTP status 200.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ToSchema)]
-pub struct VersionCheck {
-    /// The version that was asked about.
-    pub version: String,
-    /// The version that runners should have; null when none is expected.
-    pub expected: Option<String>,
-    /// Whether it is the expected one, or none is expected.
-    pub compliant: bool,
 }
 
 /// What a runner says of itself in `metadata` when it is an executor of ours.
