@@ -14,90 +14,28 @@ use protocol::runner::{
     Heartbeat, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RUNNING, RegisterRunner,
     Registered, RequestUpdate, RunnerInfo, RunnerOffline, RunnerTask,
 };
-use thiserror::Error;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tokio::time::sleep_until;
+use tracing::info;
 use uuid::Uuid;
 
-use crate::keeper::{self, Keeper, NotKept, Ticket};
+use crate::keeper::{self, Keeper};
 use crate::ledger::{Kind, Record};
 
+mod limits;
 mod listing;
 mod record;
 mod registry;
+mod writing;
 
+pub use limits::{Limits, RunnersError};
 pub use record::{KeyPush, Runner, Task, Update};
 pub use registry::{Changes, Comings, Ended, Lost, Moment, Registry};
 
-/// Between two looks for leases that are over.
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
-/// Between two looks for runners that can be forgotten.
-const FORGET_EVERY: Duration = Duration::from_mins(10);
-/// Between two writes of the heartbeats that came meanwhile.
-const BEATS_EVERY: Duration = Duration::from_secs(5);
-/// How many rows are made while nobody else gets at the registry.
-const ROWS_AT_ONCE: usize = 200;
 /// How long the answer to a list may be on its way.
 const IN_ORDER: Duration = Duration::from_millis(100);
 /// How many losses a slow listener may lie behind.
 const LOSSES: usize = 1024;
-
-/// What one runner, and all of them together, may be and take up.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// How long a heartbeat is believed, unless the runner says so itself.
-    pub lease: Duration,
-    pub least_lease: Duration,
-    pub longest_lease: Duration,
-    /// How many runners there may be.
-    pub runners: usize,
-    /// How many tasks may run on one.
-    pub running_tasks: usize,
-    /// How many tasks that ended are kept on one.
-    pub ended_tasks: usize,
-    /// How long a runner that is gone is remembered.
-    pub keep_offline: Duration,
-    pub id_bytes: usize,
-    pub text_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_mins(1),
-            least_lease: Duration::from_secs(1),
-            longest_lease: Duration::from_hours(24),
-            runners: 20_000,
-            running_tasks: 10_000,
-            ended_tasks: 200,
-            keep_offline: Duration::from_hours(7 * 24),
-            id_bytes: 256,
-            text_bytes: 2048,
-        }
-    }
-}
-
-/// Why a call about a runner was not followed.
-#[derive(Debug, Error)]
-pub enum RunnersError {
-    #[error("Runner not found")]
-    UnknownRunner,
-    #[error("Task not found")]
-    UnknownTask,
-    #[error("the runner has a task `{task}` already")]
-    DuplicateTask { task: String },
-    /// Something in the body is not as it must be.
-    #[error("{0}")]
-    Invalid(String),
-    #[error("there are {limit} runners already, and no more are taken")]
-    TooMany { limit: usize },
-    #[error("{limit} tasks run on this runner already, and no more are taken")]
-    TooManyTasks { limit: usize },
-    #[error(transparent)]
-    NotKept(#[from] NotKept),
-}
 
 /// Everything that registered.
 #[derive(Debug)]
@@ -341,111 +279,6 @@ impl Runners {
     /// Returns one runner with everything that is shown of it.
     pub fn show(&self, id: &str) -> Result<RunnerInfo, RunnersError> {
         self.read().get(id).map(Runner::shown)
-    }
-
-    /// Hands the rows that lack a heartbeat to the keeper; nobody waits for them.
-    pub fn put_beats(&self) {
-        let beats = std::mem::take(&mut *self.beats());
-        let beats: Vec<String> = beats.into_iter().collect();
-        for ids in beats.chunks(ROWS_AT_ONCE) {
-            let registry = self.read();
-            for id in ids {
-                if let Ok(runner) = registry.get(id) {
-                    self.keeper.put(Kind::Runner, "", id, Some(runner));
-                }
-            }
-        }
-    }
-
-    fn beats(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends leases, writes heartbeats and forgets old runners until `stop`.
-    pub async fn watch(&self, stop: &CancellationToken) {
-        let mut tick = tokio::time::interval(SWEEP_EVERY);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut forgot = Instant::now();
-        let mut wrote = forgot;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            if wrote.elapsed() >= BEATS_EVERY {
-                wrote = Instant::now();
-                self.put_beats();
-            }
-            let mut registry = self.read();
-            let mut changes = Changes::default();
-            let now = Moment::now();
-            registry.sweep(now, &mut changes);
-            if forgot.elapsed() >= FORGET_EVERY {
-                forgot = now.mono;
-                registry.forget(now, &mut changes);
-            }
-            // Written as soon as possible; nobody waits for it.
-            self.commit(&registry, changes);
-        }
-    }
-
-    /// Changes the registry, and answers once what must survive is on disk.
-    async fn change<T>(
-        &self,
-        change: impl FnOnce(&mut Registry, Moment, &mut Changes) -> Result<T, RunnersError>,
-    ) -> Result<T, RunnersError> {
-        let (answer, ticket) = {
-            let mut registry = self.read();
-            let mut changes = Changes::default();
-            let answer = change(&mut registry, Moment::now(), &mut changes);
-            (answer, self.commit(&registry, changes))
-        };
-        if let Some(ticket) = ticket {
-            self.keeper.until(ticket).await?;
-        }
-        answer
-    }
-
-    /// Hands the rows that changed to the keeper, while the registry is still locked.
-    fn commit(&self, registry: &Registry, changes: Changes) -> Option<Ticket> {
-        let mut ticket = None;
-        if changes.is_visible() {
-            // Still under the registry's lock, so that an edition never shows two states.
-            self.edition.fetch_add(1, Ordering::AcqRel);
-        }
-        let Changes { runners, tasks, gone_tasks, gone_runners, beats, presence, work, lost } =
-            changes;
-        if !beats.is_empty() {
-            self.beats().extend(beats);
-        }
-        for id in runners {
-            if let Ok(runner) = registry.get(&id) {
-                ticket = Some(self.keeper.put(Kind::Runner, "", &id, Some(runner)));
-            }
-        }
-        for (id, task_id) in tasks {
-            if let Ok(task) = registry.task(&id, &task_id) {
-                ticket = Some(self.keeper.put(Kind::Task, &id, &task_id, Some(task)));
-            }
-        }
-        for (id, task_id) in gone_tasks {
-            ticket = Some(self.keeper.put::<Task>(Kind::Task, &id, &task_id, None));
-        }
-        for id in gone_runners {
-            ticket = Some(self.keeper.put::<Runner>(Kind::Runner, "", &id, None));
-        }
-        if presence {
-            self.presence.send_modify(|seen| *seen += 1);
-        }
-        if work {
-            self.work.send_modify(|seen| *seen += 1);
-        }
-        for lost in lost {
-            warn!(runner = %lost.runner, "{} is offline ({})", lost.name, lost.cause);
-            // Without a listener nobody misses it.
-            drop(self.losses.send(lost));
-        }
-        ticket
     }
 }
 
