@@ -226,17 +226,21 @@ pub(crate) async fn many(cli: &BeadsCli) -> anyhow::Result<Vec<Line>> {
         let cost = used / u32::try_from(measured.times.len())?;
         let list = [request("GET", "/api/runners", None)];
         let listed = flat_out(port, 1, &list, Duration::from_secs(2)).await?;
+        let scrape = [request("GET", "/metrics", None)];
+        let scraped = flat_out(port, 1, &scrape, Duration::from_secs(2)).await?;
         let (memory, _) = memory_of(pid)?;
-        lines.push(Line::new(
+        let line = Line::new(
             format!("{count} runners"),
             format!(
-                "{:.0} heartbeats/s at {} of processor each, list in {}, {}",
+                "{:.0} heartbeats/s at {:.0} µs of processor each, list in {}, /metrics in {}, {}",
                 measured.rate(),
-                ms(cost),
+                cost.as_secs_f64() * 1e6,
                 ms(listed.within(50.0)),
+                ms(scraped.within(50.0)),
                 mb(memory)
             ),
-        ));
+        );
+        lines.push(line);
         costs.push((count, cost.as_secs_f64() * 1e6));
         lists.push((count, listed.within(50.0).as_secs_f64() * 1e3));
         memories.push((count, f64::from(u32::try_from(memory / 1000)?) / 1e3));
