@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 const EXAMPLES: &str = "\
 Examples:
   ygg status                   is everything up, and if not, what to do about it
+  ygg runners                  who has registered, and what they can do
   ygg plan                     what runs, what starts next, why the rest waits
   ygg why homelab-42           why this bead is where it is, and all its attempts
   ygg logs homelab-42 -f       what its task prints, as it prints it
@@ -73,6 +74,15 @@ Examples:
   ygg status
   ygg status --json | jq -r '.executors | to_entries[] | select(.value.state != \"up\") | .key'")]
     Status,
+
+    /// Who has registered, and what can they do?
+    #[command(after_help = "\
+Examples:
+  ygg runners
+  ygg runners --json | jq -r '.runners[] | select(.status == \"offline\") | .name'
+
+A runner is whatever registered with the coordinator: an executor, a Ratatoskr, a script.")]
+    Runners,
 
     /// What runs, what starts next, and why does the rest wait?
     #[command(after_help = "\

@@ -3,12 +3,13 @@
 //! - [`args`]: what can be asked, and the help that teaches it.
 //! - [`client`]: HTTP to the coordinator, and what its silence means.
 //! - [`screen`]: tables, colours, and text that cannot play tricks on a terminal.
-//! - [`status`], [`plan`], [`why`], [`logs`]: one file per question.
+//! - [`status`], [`runners`], [`plan`], [`why`], [`logs`]: one file per question.
 
 mod args;
 mod client;
 mod logs;
 mod plan;
+mod runners;
 mod screen;
 mod status;
 #[cfg(test)]
@@ -87,6 +88,7 @@ fn answer(
     runtime.block_on(async {
         match &args.command {
             Command::Status => status::answer(&client, args.json, screen, out).await,
+            Command::Runners => runners::answer(&client, args.json, screen, out).await,
             Command::Plan(asked) => plan::answer(&client, asked, args.json, screen, out).await,
             Command::Why(asked) => why::answer(&client, asked, args.json, screen, out).await,
             Command::Logs(asked) => logs::answer(&client, asked, args.json, screen, out, err).await,

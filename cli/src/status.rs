@@ -38,8 +38,9 @@ fn text(health: &CoordinatorHealth, url: &str, screen: Screen) -> String {
     let reasons = health.reasons.iter().map(|reason| format!("  {mark} {}", line(reason)));
     let lines: Vec<String> = std::iter::once(first).chain(reasons).collect();
     let text = lines.join("\n") + "\n";
+    let others = others(health);
     if health.executors.is_empty() {
-        return text + "no executors: routing.yaml names none\n";
+        return text + "no executors: routing.yaml names none\n" + &others;
     }
     let header = ["EXECUTOR", "STATE", "SINCE", "TASKS", "VERSION", "URL"];
     let mut table = Table::new(screen, &header);
@@ -62,7 +63,16 @@ fn text(health: &CoordinatorHealth, url: &str, screen: Screen) -> String {
         let mark = screen.paint("!", state_mood(&executor.state));
         executor.error.as_ref().map(|error| format!("{mark} {}: {}\n", line(name), line(error)))
     });
-    format!("{text}\n{}{}", table.text(), errors.collect::<String>())
+    format!("{text}\n{}{}{others}", table.text(), errors.collect::<String>())
+}
+
+/// Says that there are runners beside the executors of routing.yaml.
+fn others(health: &CoordinatorHealth) -> String {
+    let runners = &health.runners;
+    if runners.total as usize <= health.executors.len() {
+        return String::new();
+    }
+    format!("{} runners in all, {} online: ygg runners\n", runners.total, runners.online)
 }
 
 fn state_mood(state: &str) -> Mood {

@@ -67,5 +67,5 @@ async fn wrong_method(method: Method) -> Problem {
 
 async fn unknown_path(request: Request) -> Problem {
     Problem::not_found(format!("there is nothing at {}", request.uri().path()))
-        .hinted("try /health, /api/plan, /api/beads/ID or /api/attempts/ID")
+        .hinted("GET /openapi.json lists every route")
 }

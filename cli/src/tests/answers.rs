@@ -55,12 +55,59 @@ fn status_without_executors_says_so() {
     health["executors"] = json!({});
     health["beads"] = Value::Null;
     health["reasons"] = json!([]);
+    health["runners"] = json!({"total": 0, "online": 0, "offline": 0});
     let server = Server::start([("GET /health", Answer::json(200, &health))]);
 
     let said = ygg(&server, &["status"]);
 
     assert!(said.out.contains("no Beads CLI\n"), "{}", said.out);
     assert!(said.out.ends_with("no executors: routing.yaml names none\n"), "{}", said.out);
+}
+
+#[test]
+fn status_tells_of_runners_beside_the_executors() {
+    let mut health = health();
+    health["runners"] = json!({"total": 3, "online": 2, "offline": 1});
+    let server = Server::start([("GET /health", Answer::json(200, &health))]);
+
+    let said = ygg(&server, &["status"]);
+
+    assert!(said.out.ends_with("\n3 runners in all, 2 online: ygg runners\n"), "{}", said.out);
+}
+
+#[test]
+fn runners_are_shown_with_what_they_can_do() {
+    let many: Vec<String> = (0..9).map(|number| format!("task-{number}")).collect();
+    let list = json!({"count": 2, "runners": [
+        {"runnerId": "attic-1", "name": "attic\u{1b}[2J", "endpoint": "unknown", "version": "0.3.8",
+            "capabilities": ["exec", "http"], "realmTemplates": [], "labels": {"room": "attic"},
+            "lastHeartbeat": "2026-11-21T11:59:55Z", "status": "online",
+            "tasks": [{"taskId": "t", "status": "running", "startedAt": 1},
+                {"taskId": "u", "status": "failed", "startedAt": 1}]},
+        {"runnerId": "old", "name": "old", "endpoint": "unknown", "version": "0.3.8",
+            "capabilities": many, "realmTemplates": [], "labels": {},
+            "lastHeartbeat": "2026-11-21T10:00:00Z", "status": "offline", "tasks": []}]});
+    let server = Server::start([("GET /api/runners", Answer::json(200, &list))]);
+
+    let said = ygg(&server, &["runners"]);
+
+    let expected = "\
+RUNNER   NAME   STATE    HEARD      TASKS  VERSION  CAN                                                         LABELS
+attic-1  attic  online   5.0s ago   1      0.3.8    exec, http                                                  room=attic
+old      old    offline  2h00m ago  0      0.3.8    task-0, task-1, task-2, task-3, task-4, task-5, and 3 more  -
+";
+    assert_eq!((said.code, said.out.as_str()), (0, expected));
+    assert_eq!(server.questions(), ["GET /api/runners"]);
+}
+
+#[test]
+fn without_runners_it_says_how_one_registers() {
+    let none = json!({"count": 0, "runners": []});
+    let server = Server::start([("GET /api/runners", Answer::json(200, &none))]);
+
+    let said = ygg(&server, &["runners"]);
+
+    assert_eq!(said.out, "nobody has registered (POST /runners/register)\n");
 }
 
 #[test]
