@@ -30,7 +30,7 @@ mod writing;
 
 pub use limits::{Limits, RunnersError};
 pub use record::{KeyPush, Runner, Task, Update};
-pub use registry::{Changes, Comings, Ended, Lost, Moment, Registry};
+pub use registry::{Changes, Comings, Ended, Look, Lost, Moment, Registry};
 
 /// How long the answer to a list may be on its way.
 const IN_ORDER: Duration = Duration::from_millis(100);
@@ -207,14 +207,17 @@ impl Runners {
         .await
     }
 
-    /// Returns a runner's tasks, by status when one is given; they count as delivered then.
+    /// Returns a runner's tasks, by status when one is given; they count as delivered when the
+    /// look is the runner's own.
     pub async fn list_tasks(
         &self,
         id: &str,
         status: Option<&str>,
+        look: Look,
     ) -> Result<Vec<RunnerTask>, RunnersError> {
-        let listed =
-            self.change(|registry, _, changes| registry.list_tasks(id, status, changes)).await?;
+        let listed = self
+            .change(|registry, _, changes| registry.list_tasks(id, status, look, changes))
+            .await?;
         // What was reported while the disk was waited for must not be begun again.
         Ok(self.read().still_listed(id, status, listed, Moment::now()))
     }

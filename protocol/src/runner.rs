@@ -314,4 +314,15 @@ mod tests {
         assert_eq!(again, body.split_whitespace().collect::<String>());
         assert_eq!(read.resources.unwrap().memory.total, 25_276_502_016);
     }
+
+    #[test]
+    fn a_sample_that_is_no_number_refuses_nobody() {
+        let body = r#"{"resources":{"cpu":{"percent":null,"cpus":null},"memory":null,"uptime":1}}"#;
+
+        let read: Heartbeat = serde_json::from_str(body).unwrap();
+
+        let resources = read.resources.unwrap();
+        assert_eq!((resources.cpu.cpus, resources.memory.total), (0, 0));
+        assert!(serde_json::from_str::<Heartbeat>(r#"{"resources":{"uptime":"1"}}"#).is_err());
+    }
 }

@@ -25,6 +25,10 @@ mod tests;
 
 pub(super) use paths::Paths;
 
+/// Marks a request that was HEAD and is answered as GET.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IsHead;
+
 /// The header that names the agent which answered.
 const AGENT: &str = "x-agent-id";
 /// From how many bytes on an answer is compressed.
@@ -83,6 +87,7 @@ async fn envelope(
     let is_head = request.method() == Method::HEAD;
     if is_head {
         *request.method_mut() = Method::GET;
+        request.extensions_mut().insert(IsHead);
         // So that the length that is told is that of the answer itself.
         request.headers_mut().remove(header::ACCEPT_ENCODING);
     }

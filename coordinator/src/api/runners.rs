@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use protocol::coordinator::ApiError;
 use protocol::runner::{
     Heartbeat, HeartbeatAnswer, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RUNNING,
@@ -17,9 +17,10 @@ use utoipa_axum::routes;
 
 use super::error::Problem;
 use super::input::{Body, Ids, LargeBody};
+use super::layers::IsHead;
 use crate::app::App;
-use crate::keys::Caller;
-use crate::runners::KeyPush;
+use crate::keys::{Caller, Rights};
+use crate::runners::{KeyPush, Look};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -162,16 +163,23 @@ async fn request_update(
 )]
 async fn tasks(
     State(app): State<Arc<App>>,
+    caller: Caller,
+    head: Option<Extension<IsHead>>,
     Ids(id): Ids<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<RunnerTasks>, Problem> {
+    // A monitor that looks must not hold work to a runner that does not.
+    let look = match (head, caller.rights) {
+        (None, Rights::Full | Rights::Public) => Look::OfTheRunner,
+        _ => Look::FromOutside,
+    };
     let query = query.unwrap_or_default();
     let mut given = url::form_urlencoded::parse(query.as_bytes());
     let mut wanted = given.by_ref().filter(|(name, _)| name == "status").map(|(_, value)| value);
     let status = wanted.next();
     // Two of them are a list, which equals no status.
     let is_twice = wanted.next().is_some();
-    let mut tasks = app.runners.list_tasks(&id, status.as_deref()).await?;
+    let mut tasks = app.runners.list_tasks(&id, status.as_deref(), look).await?;
     if is_twice {
         tasks.clear();
     }

@@ -144,7 +144,7 @@ impl TaskList {
     pub async fn time_out(&self, id: Uuid, limit: Duration) -> Result<Outcome, ClientError> {
         let why = format!("the time limit of {} is over", daemon::duration::show(limit));
         let task = self.task(&id.to_string())?;
-        if !task.is_running() && task.lost.is_none() {
+        if task.is_over() && task.lost.is_none() {
             return Ok(outcome::of(&task, id));
         }
         self.end(id, &why).await?;
@@ -181,7 +181,7 @@ impl TaskList {
     fn view(&self, id: Uuid) -> Result<AttemptView, ClientError> {
         let task = self.task(&id.to_string())?;
         let started = Timestamp::from_millisecond(task.wire.started_at).unwrap_or_default();
-        let outcome = (!task.is_running()).then(|| outcome::of(&task, id));
+        let outcome = task.is_over().then(|| outcome::of(&task, id));
         Ok(AttemptView {
             task_id: task.wire.correlation_id.clone().unwrap_or_default(),
             task_type: task.wire.kind.clone().unwrap_or_default(),

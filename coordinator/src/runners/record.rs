@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use protocol::runner::{
-    ExecutorMetadata, PendingUpdate, RUNNING, RealmTemplate, RunnerInfo, RunnerStatus, RunnerTask,
-    SystemResources,
+    COMPLETED, ExecutorMetadata, FAILED, PendingUpdate, RUNNING, RealmTemplate, RunnerInfo,
+    RunnerStatus, RunnerTask, SystemResources,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,7 +40,12 @@ pub struct Runner {
     /// The id of the API key that its last registration or heartbeat came with.
     #[serde(default)]
     pub key: Option<String>,
-    /// Until when it is believed; starts anew with each life of the coordinator.
+    /// Since it is away: the number of the next task then. Those from there on were given to it
+    /// for when it is back.
+    #[serde(default)]
+    pub away_from: Option<u64>,
+    /// Until when it is believed; starts anew with each life of the coordinator. None once its end
+    /// was seen.
     #[serde(skip)]
     pub lease_ends: Option<Instant>,
     /// When a list of its tasks was last answered.
@@ -94,9 +99,14 @@ pub struct Task {
 }
 
 impl Task {
-    /// Whether it is not over.
+    /// Whether its status says that it runs.
     pub fn is_running(&self) -> bool {
         self.wire.status == RUNNING
+    }
+
+    /// Whether it has ended; any other word than these two means that it has not.
+    pub fn is_over(&self) -> bool {
+        self.wire.status == COMPLETED || self.wire.status == FAILED
     }
 }
 

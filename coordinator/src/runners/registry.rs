@@ -21,6 +21,8 @@ mod tasks;
 mod tests;
 mod updates;
 
+pub use tasks::Look;
+
 /// What time it is.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
@@ -214,7 +216,7 @@ impl Registry {
             fresh.update_status.clone_from(&known.update_status);
             fresh.update_log.clone_from(&known.update_log);
             fresh.key.clone_from(&known.key);
-            updates::note_version(&mut fresh);
+            updates::note_version(&before, &mut fresh);
             changes.presence |= differs_in_presence(&before, &fresh);
             if is_beat_only(&before, &fresh) {
                 changes.beats.push(id.clone());
@@ -259,11 +261,13 @@ impl Registry {
         runner.lease_ends = Some(now.mono + lease);
         let came_back = !runner.is_online();
         runner.status = RunnerStatus::Online;
+        runner.away_from = None;
         if body.resources.is_some() {
             runner.resources = body.resources;
         }
         let told = body
             .update_status
+            .filter(|status| !status.is_empty())
             .is_some_and(|status| updates::note_status(runner, status, body.update_log));
         self.comings.returned += u64::from(came_back);
         changes.presence |= came_back;
@@ -315,7 +319,10 @@ fn fresh(body: RegisterRunner, id: &str, seq: u64, first: Timestamp, now: Moment
     let text = |text: Option<String>, else_: &str| {
         text.filter(|text| !text.is_empty()).unwrap_or_else(|| else_.to_owned())
     };
-    let tasks = body.tasks.unwrap_or_default().into_iter().map(|wire| {
+    let tasks = body.tasks.unwrap_or_default().into_iter().map(|mut wire| {
+        if wire.started_at == 0 {
+            wire.started_at = now.millis();
+        }
         let task = Task { wire, seq: 0, delivered: true, lost: None, told: true };
         (task.wire.task_id.clone(), task)
     });
@@ -340,6 +347,7 @@ fn fresh(body: RegisterRunner, id: &str, seq: u64, first: Timestamp, now: Moment
         update_status: None,
         update_log: None,
         key: None,
+        away_from: None,
         lease_ends: None,
         listed: None,
         tasks: tasks.collect(),

@@ -1,10 +1,34 @@
 //! What a runner says of its machine.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
 use crate::{number, object};
+
+/// Reads a number; `null` is none. A sampler that divides by nothing sends it, and no runner is
+/// to be refused for that.
+fn amount<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::<f64>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The same for whole numbers.
+fn count<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: number::Whole + Default,
+{
+    number::maybe_one(deserializer).map(Option::unwrap_or_default)
+}
+
+/// The same for objects.
+fn part<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    object::maybe_one(deserializer).map(Option::unwrap_or_default)
+}
 
 /// Writes a number as every program of JavaScript does: a whole one without a fraction. Readers
 /// that want a whole number refuse `2740.0`.
@@ -24,13 +48,13 @@ fn write_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct SystemResources {
     /// The processors.
-    #[serde(default, deserialize_with = "object::one")]
+    #[serde(default, deserialize_with = "part")]
     pub cpu: CpuResources,
     /// The memory.
-    #[serde(default, deserialize_with = "object::one")]
+    #[serde(default, deserialize_with = "part")]
     pub memory: MemoryResources,
     /// Seconds since the machine started.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub uptime: f64,
 }
 
@@ -38,19 +62,19 @@ pub struct SystemResources {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct CpuResources {
     /// Load average over one minute.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub load1: f64,
     /// Load average over five minutes.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub load5: f64,
     /// Load average over fifteen minutes.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub load15: f64,
     /// How many logical processors there are.
-    #[serde(default, deserialize_with = "number::one")]
+    #[serde(default, deserialize_with = "count")]
     pub cpus: u32,
     /// The busy share since the last sample, over all of them, 0 to 100.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub percent: f64,
 }
 
@@ -58,15 +82,15 @@ pub struct CpuResources {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 pub struct MemoryResources {
     /// All of it.
-    #[serde(default, deserialize_with = "number::one")]
+    #[serde(default, deserialize_with = "count")]
     pub total: u64,
     /// `total` less `free`.
-    #[serde(default, deserialize_with = "number::one")]
+    #[serde(default, deserialize_with = "count")]
     pub used: u64,
     /// What is free.
-    #[serde(default, deserialize_with = "number::one")]
+    #[serde(default, deserialize_with = "count")]
     pub free: u64,
     /// The used share, 0 to 100.
-    #[serde(default, serialize_with = "write_number")]
+    #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
     pub percent: f64,
 }

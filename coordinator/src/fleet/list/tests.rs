@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::keeper::Keeper;
 use crate::ledger::SqliteLedger;
-use crate::runners::Limits;
+use crate::runners::{Limits, Look};
 
 /// A registry on a real ledger, with one runner.
 struct World {
@@ -43,7 +43,8 @@ impl World {
     /// Waits until something is on the list, as the runner would see it; reading delivers it.
     async fn read_list(&self) -> Vec<protocol::runner::RunnerTask> {
         loop {
-            let listed = self.runners.list_tasks("r1", Some(RUNNING)).await.unwrap();
+            let listed =
+                self.runners.list_tasks("r1", Some(RUNNING), Look::OfTheRunner).await.unwrap();
             if !listed.is_empty() {
                 return listed;
             }
@@ -96,7 +97,7 @@ async fn an_order_is_taken_once_the_runner_has_read_its_list() {
     assert_eq!(listed[0].correlation_id.as_deref(), Some("hl-1"));
     let outcome = view.outcome.unwrap();
     assert_eq!((outcome.status, outcome.output.as_str()), (Ending::Completed, "hello"));
-    assert_eq!(world.runners.list_tasks("r1", None).await.unwrap().len(), 1);
+    assert_eq!(world.runners.list_tasks("r1", None, Look::FromOutside).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -116,7 +117,7 @@ async fn what_nobody_has_read_goes_off_the_list_with_its_runner() {
 
     assert!(matches!(offer, Err(ClientError::NotTaken { .. })), "{offer:?}");
     assert!(matches!(offline, Err(ClientError::NotTaken { .. })), "{offline:?}");
-    assert!(world.runners.list_tasks("r1", None).await.unwrap().is_empty());
+    assert!(world.runners.list_tasks("r1", None, Look::FromOutside).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -128,7 +129,7 @@ async fn what_its_runner_was_lost_with_and_had_not_read_goes_elsewhere() {
     let offer = world.list.offer(&order(Uuid::now_v7())).await;
 
     assert!(matches!(offer, Err(ClientError::NotTaken { .. })), "{offer:?}");
-    assert!(world.runners.list_tasks("r1", None).await.unwrap().is_empty());
+    assert!(world.runners.list_tasks("r1", None, Look::FromOutside).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -169,7 +170,7 @@ async fn at_its_limit_a_task_is_given_up_and_says_so() {
 
     assert_eq!(outcome.status, Ending::TimedOut);
     assert!(outcome.error.unwrap().starts_with("the time limit of 1m is over"));
-    let listed = world.runners.list_tasks("r1", Some("failed")).await.unwrap();
+    let listed = world.runners.list_tasks("r1", Some("failed"), Look::FromOutside).await.unwrap();
     assert_eq!(listed.len(), 1);
 }
 

@@ -13,14 +13,16 @@ impl Registry {
         changes: &mut Changes,
     ) -> Result<(), RunnersError> {
         let id = body.runner_id.unwrap_or_default();
+        let next = self.next;
         let runner = self.get_mut(&id)?;
         let was_online = runner.is_online();
         runner.status = RunnerStatus::Offline;
+        runner.away_from.get_or_insert(next);
         runner.offers_realms = false;
         changes.runners.push(id);
         changes.presence = true;
         if was_online {
-            let running = runner.tasks.values().filter(|task| task.is_running());
+            let running = runner.tasks.values().filter(|task| !task.is_over());
             let ids = running.map(|task| task.wire.task_id.clone()).collect();
             changes.lost.push(lost(runner, "offline_requested", ids));
             self.comings.left += 1;
@@ -28,15 +30,18 @@ impl Registry {
         Ok(())
     }
 
-    /// Finds the runners whose lease is over: they are offline, and what ran on them failed.
+    /// Finds the runners whose lease is over: they are offline, and what ran on them failed. What
+    /// they were given since they are away stays for when they are back.
     pub fn sweep(&mut self, now: Moment, changes: &mut Changes) {
         let mut heirless = Vec::new();
-        let default = self.limits.lease;
+        let (default, next) = (self.limits.lease, self.next);
         for runner in self.runners.values_mut() {
-            if runner.lease_ends.is_some_and(|ends| ends > now.mono) {
+            if runner.lease_ends.is_none_or(|ends| ends > now.mono) {
                 continue;
             }
+            runner.lease_ends = None;
             if runner.is_online() {
+                runner.away_from = Some(next);
                 runner.status = RunnerStatus::Offline;
                 changes.runners.push(runner.id.clone());
                 changes.presence = true;
@@ -49,7 +54,7 @@ impl Registry {
                 self.ended.failed += ids.len() as u64;
                 changes.lost.push(lost(runner, "lease_expired", ids));
                 self.comings.lost += 1;
-            } else if runner.running > 0 {
+            } else {
                 let why = "the runner was stopped and did not report it";
                 self.ended.failed += tasks::lose_all(runner, why, now, changes).len() as u64;
             }

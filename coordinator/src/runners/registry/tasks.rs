@@ -7,6 +7,15 @@ use super::{
     Runner, RunnerTask, RunnersError, Task, Value,
 };
 
+/// Whose look at a list it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The runner's, as far as can be told: whoever may also report on its tasks.
+    OfTheRunner,
+    /// Somebody's who may only read, or who does not want the body.
+    FromOutside,
+}
+
 /// The member of the metadata that says why a task failed.
 const ERROR: &str = "error";
 
@@ -57,11 +66,12 @@ impl Registry {
 
     /// Returns a runner's tasks; `status`, when not empty, by equality.
     ///
-    /// A list that shows running tasks has delivered them.
+    /// A list that shows running tasks has delivered them, where it is the runner's own look.
     pub fn list_tasks(
         &mut self,
         id: &str,
         status: Option<&str>,
+        look: Look,
         changes: &mut Changes,
     ) -> Result<Vec<RunnerTask>, RunnersError> {
         let runner = self.get_mut(id)?;
@@ -71,7 +81,7 @@ impl Registry {
             if status.is_some_and(|status| status != task.wire.status) {
                 continue;
             }
-            if task.is_running() && !task.delivered {
+            if look == Look::OfTheRunner && !task.is_over() && !task.delivered {
                 task.delivered = true;
                 changes.tasks.push((id.to_owned(), task_id.clone()));
                 changes.work = true;
@@ -163,9 +173,9 @@ impl Registry {
     ) -> Result<(), RunnersError> {
         let runner = self.get_mut(id)?;
         let task = runner.tasks.get_mut(task_id).ok_or(RunnersError::UnknownTask)?;
-        if task.is_running() {
+        if !task.is_over() {
+            runner.running -= usize::from(task.is_running());
             lose(task, why, now);
-            runner.running -= 1;
             self.ended.failed += 1;
             changes.tasks.push((id.to_owned(), task_id.to_owned()));
             changes.work = true;
@@ -206,10 +216,11 @@ impl Registry {
             return Err(RunnersError::Invalid(format!("`tasks` may have at most {most} entries")));
         }
         let mut next = self.next;
+        let (mut completed, mut failed) = (0, 0);
         let runner = self.get_mut(id)?;
         let is_executor = runner.executor().is_some();
         let ids: HashSet<&str> = tasks.iter().map(|task| task.task_id.as_str()).collect();
-        let stays = |task: &Task| !task.told && (task.is_running() || is_executor);
+        let stays = |task: &Task| !task.told && (!task.is_over() || is_executor);
         let gone: Vec<String> = runner
             .tasks
             .iter()
@@ -226,13 +237,15 @@ impl Registry {
             if is_executor && !told {
                 continue;
             }
-            if wire.started_at == 0 {
-                wire.started_at = known.as_ref().map_or(now.millis(), |task| task.wire.started_at);
-            }
+            fill_in(&mut wire, known.as_deref().map(|task| &task.wire), now);
             if known.as_ref().is_some_and(|task| task.wire == wire) {
                 continue;
             }
             let task_id = wire.task_id.clone();
+            if known.as_ref().is_some_and(|task| !task.is_over()) {
+                completed += u64::from(wire.status == COMPLETED);
+                failed += u64::from(wire.status == FAILED);
+            }
             let seq = known.map_or_else(
                 || {
                     next += 1;
@@ -247,29 +260,61 @@ impl Registry {
         }
         runner.running = runner.tasks.values().filter(|task| task.is_running()).count();
         self.next = next;
+        self.ended.completed += completed;
+        self.ended.failed += failed;
         self.forget_old_tasks(id, changes);
         Ok(())
     }
 
-    /// Keeps the list bounded: the oldest that ended go first.
+    /// Keeps the list bounded: the oldest that ended go first. Of those with a status of their own
+    /// there may be as many as of those that run.
     fn forget_old_tasks(&mut self, id: &str, changes: &mut Changes) {
-        let most = self.limits.ended_tasks;
         let Some(runner) = self.runners.get_mut(id) else { return };
-        let ended = runner.tasks.len() - runner.running;
-        // Many at once, since each costs a move of what lies behind it.
-        if ended <= most + most / 10 {
+        if beyond(runner.tasks.len() - runner.running, self.limits.ended_tasks) == 0 {
             return;
         }
-        let mut to_go = ended - most;
+        let over = runner.tasks.values().filter(|task| task.is_over()).count();
+        let odd = runner.tasks.len() - over - runner.running;
+        let mut over_to_go = beyond(over, self.limits.ended_tasks);
+        let mut odd_to_go = beyond(odd, self.limits.running_tasks);
+        if over_to_go + odd_to_go == 0 {
+            return;
+        }
         runner.tasks.retain(|task_id, task| {
-            let goes = to_go > 0 && !task.is_running();
-            if goes {
-                to_go -= 1;
-                changes.gone_tasks.push((id.to_owned(), task_id.clone()));
+            let to_go = match (task.is_over(), task.is_running()) {
+                (true, _) => &mut over_to_go,
+                (false, false) => &mut odd_to_go,
+                (false, true) => return true,
+            };
+            if *to_go == 0 {
+                return true;
             }
-            !goes
+            *to_go -= 1;
+            changes.gone_tasks.push((id.to_owned(), task_id.clone()));
+            false
         });
     }
+}
+
+/// Takes over what a runner leaves out when it tells of a task again.
+fn fill_in(told: &mut RunnerTask, known: Option<&RunnerTask>, now: Moment) {
+    if told.started_at == 0 {
+        told.started_at = known.map_or(now.millis(), |known| known.started_at);
+    }
+    if told.completed_at.is_none() && (told.status == COMPLETED || told.status == FAILED) {
+        told.completed_at = known.and_then(|known| known.completed_at).or(Some(now.millis()));
+    }
+    let Some(known) = known else { return };
+    told.kind = told.kind.take().or_else(|| known.kind.clone());
+    told.correlation_id = told.correlation_id.take().or_else(|| known.correlation_id.clone());
+    let mut metadata = known.metadata.clone().unwrap_or_default();
+    metadata.extend(told.metadata.take().unwrap_or_default());
+    told.metadata = (!metadata.is_empty()).then_some(metadata);
+}
+
+/// How many are too many; many at once, since each costs a move of what lies behind it.
+fn beyond(count: usize, most: usize) -> usize {
+    if count > most + most / 10 { count - most } else { 0 }
 }
 
 /// Writes that a task failed, in our name.
@@ -281,7 +326,7 @@ fn lose(task: &mut Task, why: &str, now: Moment) {
     task.lost = Some(why.to_owned());
 }
 
-/// Writes that everything that ran on a lost runner failed; returns what that was.
+/// Writes that everything failed that a lost runner had when it went away; returns what that was.
 pub(super) fn lose_all(
     runner: &mut Runner,
     why: &str,
@@ -289,14 +334,15 @@ pub(super) fn lose_all(
     changes: &mut Changes,
 ) -> Vec<String> {
     let mut lost = Vec::new();
+    let from = runner.away_from.unwrap_or(u64::MAX);
     for (task_id, task) in &mut runner.tasks {
-        if task.is_running() {
+        if !task.is_over() && task.seq < from {
+            runner.running -= usize::from(task.is_running());
             lose(task, why, now);
             changes.tasks.push((runner.id.clone(), task_id.clone()));
             lost.push(task_id.clone());
         }
     }
-    runner.running = 0;
     changes.work |= !lost.is_empty();
     lost
 }

@@ -3,6 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::runners::Limits;
+use protocol::runner::RunnerOffline;
 
 fn registry() -> Registry {
     Registry::new(Limits::default())
@@ -102,6 +103,85 @@ fn a_lease_ends_to_the_second_and_takes_the_tasks_with_it() {
 }
 
 #[test]
+fn what_a_runner_is_given_while_it_is_away_waits_for_it() {
+    let mut registry = registered("r1");
+    run(|c| registry.create_task("r1", task("before"), String::new, at(1), c));
+    registry.sweep(at(60), &mut Changes::default());
+    run(|c| registry.create_task("r1", task("during"), String::new, at(61), c));
+    run(|c| registry.patch_task("r1", "before", done(RUNNING), at(62), c));
+    registry.sweep(at(200), &mut Changes::default());
+
+    assert_eq!(registry.task("r1", "before").unwrap().wire.status, RUNNING, "the last word counts");
+    assert_eq!(registry.task("r1", "during").unwrap().wire.status, RUNNING);
+
+    // The next lease takes both along.
+    run(|c| registry.heartbeat(beat("r1"), at(201), c));
+    registry.sweep(at(261), &mut Changes::default());
+    let runner = registry.get("r1").unwrap();
+    assert!(runner.tasks.values().all(|task| task.wire.status == FAILED));
+    assert_eq!(runner.running, 0);
+}
+
+#[test]
+fn after_a_good_bye_only_what_it_had_before_is_lost() {
+    let mut registry = registered("r1");
+    run(|c| registry.create_task("r1", task("before"), String::new, at(1), c));
+    let bye = RunnerOffline { runner_id: Some("r1".to_owned()) };
+    run(|c| registry.offline(bye, c));
+    run(|c| registry.create_task("r1", task("after"), String::new, at(2), c));
+    registry.sweep(at(60), &mut Changes::default());
+
+    assert_eq!(registry.task("r1", "before").unwrap().wire.status, FAILED);
+    assert!(registry.task("r1", "after").unwrap().is_running());
+}
+
+#[test]
+fn a_status_of_its_own_is_no_end() {
+    let limits = Limits { ended_tasks: 2, running_tasks: 20, ..Limits::default() };
+    let mut registry = Registry::new(limits);
+    run(|c| registry.register(runner("r1"), String::new, at(0), c));
+    let queued = NewRunnerTask { status: Some("queued".to_owned()), ..task("queued") };
+    run(|c| registry.create_task("r1", queued, String::new, at(0), c));
+    for number in 0..10 {
+        let id = format!("t{number}");
+        run(|c| registry.create_task("r1", task(&id), String::new, at(0), c));
+        run(|c| registry.patch_task("r1", &id, done(COMPLETED), at(0), c));
+    }
+    run(|c| registry.heartbeat(Heartbeat { tasks: Some(vec![]), ..beat("r1") }, at(1), c));
+
+    assert_eq!(registry.task("r1", "queued").unwrap().wire.status, "queued");
+    registry.sweep(at(61), &mut Changes::default());
+    assert_eq!(registry.task("r1", "queued").unwrap().wire.status, FAILED);
+
+    // Bounded all the same.
+    for number in 0..60 {
+        let odd = NewRunnerTask { status: Some("odd".to_owned()), ..task(&format!("odd{number}")) };
+        run(|c| registry.create_task("r1", odd, String::new, at(62), c));
+    }
+    assert!(registry.get("r1").unwrap().tasks.len() <= 25);
+}
+
+#[test]
+fn what_a_runner_tells_of_a_task_again_is_filled_in() {
+    let mut registry = registered("r1");
+    let new = NewRunnerTask { correlation_id: Some("c".to_owned()), ..task("t1") };
+    run(|c| registry.create_task("r1", new, String::new, at(1), c));
+    let told = serde_json::from_value(serde_json::json!({"taskId": "t1", "status": COMPLETED}));
+    let told = Heartbeat { tasks: Some(vec![told.unwrap()]), ..beat("r1") };
+    run(|c| registry.heartbeat(told, at(5), c));
+
+    let wire = &registry.task("r1", "t1").unwrap().wire;
+    assert_eq!(wire.correlation_id.as_deref(), Some("c"));
+    assert_eq!(wire.completed_at, Some(at(5).millis()));
+    assert_eq!(registry.ended.completed, 1);
+
+    let seed = serde_json::from_value(serde_json::json!({"taskId": "s1"})).unwrap();
+    let seeded = RegisterRunner { tasks: Some(vec![seed]), ..runner("r2") };
+    run(|c| registry.register(seeded, String::new, at(6), c));
+    assert_eq!(registry.task("r2", "s1").unwrap().wire.started_at, at(6).millis());
+}
+
+#[test]
 fn a_lease_of_its_own_beats_the_general_one() {
     let mut registry = registry();
     let body = RegisterRunner { lease_ttl_ms: Some(5000), ..runner("r1") };
@@ -160,7 +240,7 @@ fn a_list_that_was_waiting_to_be_sent_leaves_out_what_has_ended_meanwhile() {
         run(|c| registry.create_task("r1", task(id), String::new, at(0), c));
     }
 
-    let (listed, _) = with(|c| registry.list_tasks("r1", Some(RUNNING), c));
+    let (listed, _) = with(|c| registry.list_tasks("r1", Some(RUNNING), Look::OfTheRunner, c));
     run(|c| registry.patch_task("r1", "t1", done(COMPLETED), at(1), c));
     run(|c| registry.create_task("r1", task("t3"), String::new, at(1), c));
     let sent = registry.still_listed("r1", Some(RUNNING), listed, at(1));
@@ -175,7 +255,8 @@ fn a_task_that_nobody_has_read_can_be_withdrawn() {
     for id in ["t1", "t2"] {
         run(|c| registry.create_task("r1", task(id), String::new, at(0), c));
         if id == "t1" {
-            let (listed, _) = with(|c| registry.list_tasks("r1", Some(RUNNING), c));
+            let (listed, _) =
+                with(|c| registry.list_tasks("r1", Some(RUNNING), Look::OfTheRunner, c));
             assert_eq!(listed.len(), 1);
         }
     }
@@ -314,6 +395,69 @@ fn the_daemon_that_comes_in_its_place_inherits_the_update() {
 
     assert!(registry.get("old").unwrap().update.is_none());
     assert_eq!(registry.get("new").unwrap().update.as_ref().unwrap().version, "2.0.0");
+}
+
+#[test]
+fn an_update_goes_to_nobody_else_unless_that_is_certain() {
+    let named = |id: &str, name: &str| RegisterRunner { name: Some(name.to_owned()), ..runner(id) };
+    for (name, others) in [
+        // Anybody may be called so.
+        ("unknown", vec![20]),
+        // It was there before the other was gone.
+        ("box", vec![5]),
+        // Which of them?
+        ("box", vec![20, 21]),
+    ] {
+        let mut registry = registry();
+        run(|c| registry.register(named("gone", name), String::new, at(0), c));
+        run(|c| registry.heartbeat(beat("gone"), at(10), c));
+        run(|c| registry.request_update("gone", update("2.0.0"), at(11), c));
+        for second in others {
+            let id = format!("r{second}");
+            run(|c| registry.register(named(&id, name), String::new, at(second), c));
+            run(|c| registry.heartbeat(beat(&id), at(second), c));
+        }
+        registry.sweep(at(70), &mut Changes::default());
+
+        assert!(registry.get("gone").unwrap().update.is_some(), "{name}");
+        assert!(registry.all().filter(|runner| runner.update.is_some()).count() == 1, "{name}");
+    }
+}
+
+#[test]
+fn the_version_ends_an_update_that_was_never_told() {
+    let mut registry = registered("r1");
+    run(|c| registry.request_update("r1", update("2.0.0"), at(1), c));
+    let newer = RegisterRunner { version: Some("2.0.0".to_owned()), ..runner("r1") };
+    run(|c| registry.register(newer, String::new, at(2), c));
+
+    assert!(registry.deliver("r1", &mut Changes::default()).is_none());
+
+    // The version that it has already is told all the same.
+    run(|c| registry.request_update("r1", update("2.0.0"), at(3), c));
+    let same = RegisterRunner { version: Some("2.0.0".to_owned()), ..runner("r1") };
+    run(|c| registry.register(same, String::new, at(4), c));
+    assert!(registry.deliver("r1", &mut Changes::default()).is_some());
+}
+
+#[test]
+fn the_same_old_failure_ends_no_new_update() {
+    let mut registry = registered("r1");
+    let says = |status: &str| Heartbeat {
+        update_status: Some(status.to_owned()),
+        update_log: Some("l".to_owned()),
+        ..beat("r1")
+    };
+    run(|c| registry.heartbeat(says("failed"), at(0), c));
+    run(|c| registry.request_update("r1", update("3.0.0"), at(1), c));
+    for second in 2..8 {
+        run(|c| registry.heartbeat(says("failed"), at(second), c));
+        assert!(registry.deliver("r1", &mut Changes::default()).is_some(), "{second}");
+    }
+    run(|c| registry.heartbeat(says("pending"), at(8), c));
+    run(|c| registry.heartbeat(says("failed"), at(9), c));
+
+    assert!(registry.deliver("r1", &mut Changes::default()).is_none(), "it has tried");
 }
 
 #[test]

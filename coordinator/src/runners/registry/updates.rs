@@ -12,6 +12,11 @@ use super::{Changes, KeyPush, Moment, Registry, Runner, RunnersError, Update};
 const IDLE: &str = "idle";
 const FAILED: &str = "failed";
 const APPLIED: &str = "applied";
+/// In so many answers an update is told to a runner that reports the same failure as before.
+/// Existing daemons repeat their last report until they have another one.
+const SAME_REPORTS: u32 = 20;
+/// What runners are called that nobody has named: any number of them may be there.
+const NAMES_OF_NOBODY: [&str; 2] = ["unknown", "ratatoskr-unknown"];
 /// The most of an update's log that is kept.
 const LOG_CHARS: usize = 2000;
 
@@ -26,7 +31,7 @@ impl Registry {
     ) -> Result<PendingUpdate, RunnersError> {
         let runner = self.get_mut(id)?;
         let version = body.version.unwrap_or_default();
-        if version.is_empty() {
+        if version.trim().is_empty() {
             return Err(RunnersError::Invalid("version is required".to_owned()));
         }
         runner.update = Some(Update {
@@ -120,16 +125,22 @@ impl Registry {
     }
 
     /// Hands the update of a runner that is gone to the one that came in its place: a daemon that
-    /// starts again comes under a new id and its old name.
+    /// starts again comes under a new id and its old name. It does so only where that is certain:
+    /// the name was given by somebody, one runner of that name is there, and it came after the one
+    /// that is gone was heard for the last time.
     pub(super) fn hand_down(&mut self, id: &str, changes: &mut Changes) {
         let Some(gone) = self.runners.get(id) else { return };
-        let heir = self.runners.values().find(|other| {
-            other.id != gone.id
-                && other.name == gone.name
-                && other.is_online()
-                && other.first_registered >= gone.last_heartbeat
-        });
-        let Some(heir) = heir.map(|heir| heir.id.clone()) else { return };
+        let mut there = self
+            .runners
+            .values()
+            .filter(|other| other.id != gone.id && other.name == gone.name && other.is_online());
+        let (Some(heir), None) = (there.next(), there.next()) else { return };
+        if NAMES_OF_NOBODY.contains(&gone.name.as_str())
+            || heir.first_registered < gone.last_heartbeat
+        {
+            return;
+        }
+        let heir = heir.id.clone();
         let Some(update) = self.runners.get_mut(id).and_then(|gone| gone.update.take()) else {
             return;
         };
@@ -145,12 +156,14 @@ impl Registry {
     }
 }
 
-/// A registration with the version that an update was to bring ends it, once it was told.
-pub(super) fn note_version(runner: &mut Runner) {
+/// A registration with the version that an update was to bring ends it. One that asks for the
+/// version that the runner has already must have been told first.
+pub(super) fn note_version(before: &Runner, runner: &mut Runner) {
+    let is_new = before.version != runner.version;
     let arrived = runner
         .update
         .as_ref()
-        .is_some_and(|update| update.delivered > 0 && update.version == runner.version);
+        .is_some_and(|update| (is_new || update.delivered > 0) && update.version == runner.version);
     if arrived {
         runner.update = None;
         runner.update_status = Some(APPLIED.to_owned());
@@ -164,9 +177,15 @@ pub(super) fn note_status(runner: &mut Runner, status: String, log: Option<Strin
         && status == FAILED
         && update.delivered > 0
         // The same words as before it was told may be about an older update.
-        && (update.delivered > 1 || update.log_before.as_ref() != Some(&log))
+        && (update.delivered > SAME_REPORTS || update.log_before.as_ref() != Some(&log))
     {
         runner.update = None;
+    }
+    if let Some(update) = &mut runner.update
+        && status != FAILED
+    {
+        // It has begun with something: the next failure is news, whatever its log says.
+        update.log_before = None;
     }
     let status = (status != IDLE).then_some(status).or_else(|| runner.update_status.clone());
     let is_new = runner.update_status != status || runner.update_log.as_ref() != Some(&log);
