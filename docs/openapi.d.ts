@@ -797,7 +797,7 @@ export interface components {
         };
         /** @description The answer of `GET /admission`. */
         Admission: {
-            /** @description How many runners are listed. */
+            /** @description How many breakers are listed. */
             count: number;
             /** @description The last hundred transitions, oldest first. */
             events: components["schemas"]["Transition"][];
@@ -810,7 +810,10 @@ export interface components {
              * @description For how many seconds it stays open (`CIRCUIT_RECOVERY_TIME`).
              */
             recoverySeconds: number;
-            /** @description Every registered runner, in the order of first registration. */
+            /**
+             * @description Every registered runner, in the order of first registration; one whose endpoint was asked
+             *     through the gateway a second time, with the scope `agent`.
+             */
             runners: components["schemas"]["RunnerBreaker"][];
             /**
              * Format: date-time
@@ -967,6 +970,11 @@ export interface components {
             /** @description All successes. */
             succeeded: number;
         };
+        /**
+         * @description What a breaker stands between.
+         * @enum {string}
+         */
+        BreakerScope: "runner" | "agent";
         /**
          * @description Whether something is let through.
          * @enum {string}
@@ -1540,6 +1548,8 @@ export interface components {
             name: string;
             /** @description The runner. */
             runnerId: string;
+            /** @description What the breaker stands between. */
+            scope?: components["schemas"]["BreakerScope"];
             /**
              * Format: date-time
              * @description Since when.
@@ -1848,6 +1858,7 @@ export interface components {
             from: components["schemas"]["BreakerState"];
             /** @description Whose breaker; absent for the global one. */
             runnerId?: string | null;
+            scope?: components["schemas"]["BreakerScope"] | null;
             /**
              * Format: date-time
              * @description When.
@@ -1959,6 +1970,15 @@ export interface components {
         };
         /** @description The body is too large. */
         413: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ApiError"];
+            };
+        };
+        /** @description The body is compressed. */
+        415: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2250,6 +2270,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The runner has no endpoint that can be used, cannot be reached, or broke off. */
             502: {
@@ -2402,6 +2423,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             /** @description Too many failures from this address. */
             429: {
                 headers: {
@@ -2480,6 +2502,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             /** @description Too many failures from this address. */
             429: {
                 headers: {
@@ -2597,6 +2620,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             /** @description Too many failures from this address. */
             429: {
                 headers: {
@@ -3101,6 +3125,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3165,6 +3190,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3220,6 +3246,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description Too many realms, or the ledger cannot be written. */
             503: {
@@ -3386,6 +3413,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3469,6 +3497,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description No runner can host the realm, or the ledger cannot be written. */
             503: {
@@ -3635,6 +3664,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3810,6 +3840,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3866,6 +3897,7 @@ export interface operations {
             };
             408: components["responses"]["408"];
             413: components["responses"]["413"];
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -3913,6 +3945,7 @@ export interface operations {
             403: components["responses"]["403"];
             408: components["responses"]["408"];
             413: components["responses"]["413"];
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description Too many runners, or the ledger cannot be written. */
             503: {
@@ -3969,6 +4002,7 @@ export interface operations {
             };
             408: components["responses"]["408"];
             413: components["responses"]["413"];
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -4064,6 +4098,7 @@ export interface operations {
             };
             408: components["responses"]["408"];
             413: components["responses"]["413"];
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {
@@ -4180,6 +4215,7 @@ export interface operations {
                 };
             };
             413: components["responses"]["413"];
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description Nothing is taken in now, or too many tasks run there, or the ledger cannot be written. */
             503: {
@@ -4250,6 +4286,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiError"];
                 };
             };
+            415: components["responses"]["415"];
             429: components["responses"]["429"];
             /** @description The ledger cannot be written. */
             503: {

@@ -6,13 +6,13 @@
 //! said by those who see it: losses of runners arrive here by themselves, the gateway and the
 //! dispatch tell of what they tried.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use protocol::admission as wire;
-use protocol::admission::{BreakerState, RunnerBreaker, Transition};
+use protocol::admission::{BreakerScope, BreakerState, RunnerBreaker, Transition};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -22,10 +22,12 @@ use crate::runners::{Lost, Moment, Runners};
 mod breaker;
 mod global;
 mod settings;
+mod subject;
 
 pub use breaker::{Breaker, Change, Rules};
 pub use global::{Conditions, Global};
 pub use settings::Settings;
+pub use subject::Subject;
 
 /// Between two looks at what the global breaker depends on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -56,7 +58,7 @@ pub(crate) fn whole_seconds(wait: Duration) -> u64 {
 
 #[derive(Debug)]
 struct Inner {
-    breakers: HashMap<String, Breaker>,
+    breakers: HashMap<Subject, Breaker>,
     global: Global,
     events: VecDeque<Transition>,
     /// How often a breaker of a runner entered each state in this life.
@@ -89,29 +91,33 @@ impl Admission {
     ///
     /// Where the runner's breaker is half open, this is the try that decides: say with
     /// [`Admission::succeeded`] or [`Admission::failed`] how it ended.
-    pub fn check(&self, runner: &str) -> Result<(), Closed> {
+    pub fn check(&self, runner: impl Into<Subject>) -> Result<(), Closed> {
         self.check_intake()?;
         self.admit(runner)
     }
 
     /// Like [`Admission::check`] for what needs no more than the runner itself.
-    pub fn admit(&self, runner: &str) -> Result<(), Closed> {
+    pub fn admit(&self, subject: impl Into<Subject>) -> Result<(), Closed> {
+        let subject = subject.into();
         let now = Moment::now();
         let mut inner = self.lock();
-        let Some(breaker) = inner.breakers.get_mut(runner) else { return Ok(()) };
+        let Some(breaker) = inner.breakers.get_mut(&subject) else { return Ok(()) };
         match breaker.admit(now, self.rules) {
             Ok(change) => {
-                note(&mut inner, Some(runner), change, "its recovery time is over", now);
+                note(&mut inner, Some(&subject), change, "its recovery time is over", now);
                 Ok(())
             }
-            Err(retry_after) => Err(Closed { retry_after, cause: why(runner, breaker) }),
+            Err(retry_after) => Err(Closed { retry_after, cause: why(&subject.runner, breaker) }),
         }
     }
 
     /// Says how long nothing would be let through to a runner, without asking for it: zero is now.
-    pub fn wait(&self, runner: &str) -> Duration {
+    pub fn wait(&self, subject: impl Into<Subject>) -> Duration {
         let inner = self.lock();
-        inner.breakers.get(runner).map_or(Duration::ZERO, |breaker| breaker.wait(Moment::now()))
+        inner
+            .breakers
+            .get(&subject.into())
+            .map_or(Duration::ZERO, |breaker| breaker.wait(Moment::now()))
     }
 
     /// Lets new work through that is for no runner in particular, or says why not.
@@ -120,38 +126,47 @@ impl Admission {
     }
 
     /// Notes that a runner did what it was asked, or said itself why not.
-    pub fn succeeded(&self, runner: &str) {
+    pub fn succeeded(&self, subject: impl Into<Subject>) {
+        let subject = subject.into();
         let now = Moment::now();
         let mut inner = self.lock();
-        let change = self.breaker(&mut inner, runner).succeeded(now);
-        note(&mut inner, Some(runner), change, "its try went well", now);
+        let change = self.breaker(&mut inner, &subject).succeeded(now);
+        note(&mut inner, Some(&subject), change, "its try went well", now);
     }
 
     /// Notes that what was let through never got as far as the runner.
-    pub fn undone(&self, runner: &str) {
-        if let Some(breaker) = self.lock().breakers.get_mut(runner) {
+    pub fn undone(&self, subject: impl Into<Subject>) {
+        if let Some(breaker) = self.lock().breakers.get_mut(&subject.into()) {
             breaker.undone();
         }
     }
 
     /// Notes that a runner could not be reached, broke down, or was lost with work.
-    pub fn failed(&self, runner: &str, cause: &str) {
+    pub fn failed(&self, subject: impl Into<Subject>, cause: &str) {
+        self.note_failure(&subject.into(), cause, self.rules);
+    }
+
+    /// Notes a failure after which a runner is left alone at once, however rare it was.
+    pub fn failed_for_good(&self, subject: impl Into<Subject>, cause: &str) {
+        self.note_failure(&subject.into(), cause, Rules { threshold: 1, ..self.rules });
+    }
+
+    fn note_failure(&self, subject: &Subject, cause: &str, rules: Rules) {
         let now = Moment::now();
         let mut inner = self.lock();
-        let rules = self.rules;
-        let change = self.breaker(&mut inner, runner).failed(cause, now, rules);
-        note(&mut inner, Some(runner), change, cause, now);
+        let change = self.breaker(&mut inner, subject).failed(cause, now, rules);
+        note(&mut inner, Some(subject), change, cause, now);
     }
 
     /// Returns the state of a runner's breaker.
-    pub fn state(&self, runner: &str) -> BreakerState {
-        self.lock().breakers.get(runner).map_or(BreakerState::Closed, Breaker::state)
+    pub fn state(&self, subject: impl Into<Subject>) -> BreakerState {
+        self.lock().breakers.get(&subject.into()).map_or(BreakerState::Closed, Breaker::state)
     }
 
-    /// Returns the state of every breaker that was ever used, by runner.
-    pub fn states(&self) -> Vec<(String, BreakerState)> {
+    /// Returns the state of every breaker that was ever used, but for the global one.
+    pub fn states(&self) -> Vec<(Subject, BreakerState)> {
         let inner = self.lock();
-        inner.breakers.iter().map(|(id, breaker)| (id.clone(), breaker.state())).collect()
+        inner.breakers.iter().map(|(of, breaker)| (of.clone(), breaker.state())).collect()
     }
 
     /// Returns the state of the global breaker.
@@ -177,30 +192,20 @@ impl Admission {
         let mut inner = self.lock();
         drop(self.check_global_quietly(&mut inner, now));
         let mut counts = inner.global.counts();
-        let shown = known.into_iter().map(|(runner_id, name, registered)| {
-            let fresh;
-            let breaker = if let Some(breaker) = inner.breakers.get(&runner_id) {
-                breaker
-            } else {
-                fresh = Breaker::new(registered.max(self.started));
-                &fresh
-            };
+        let mut runners = Vec::with_capacity(known.len());
+        for (runner_id, name, registered) in known {
+            let subject = Subject::from(runner_id.as_str());
+            let agent = inner.breakers.get(&Subject::agent(&runner_id));
+            let fresh = Breaker::new(registered.max(self.started));
+            let breaker = inner.breakers.get(&subject).unwrap_or(&fresh);
             match breaker.state() {
                 BreakerState::Closed => counts.closed += 1,
                 BreakerState::HalfOpen => counts.half_open += 1,
                 BreakerState::Open => counts.open += 1,
             }
-            RunnerBreaker {
-                runner_id,
-                name,
-                state: breaker.state(),
-                since: breaker.since(),
-                until: breaker.until(),
-                cause: breaker.cause().map(str::to_owned),
-                counts: breaker.counts(),
-            }
-        });
-        let runners: Vec<_> = shown.collect();
+            runners.push(shown(&runner_id, &name, BreakerScope::Runner, breaker));
+            runners.extend(agent.map(|b| shown(&runner_id, &name, BreakerScope::Agent, b)));
+        }
         wire::Admission {
             timestamp: now.at,
             failure_threshold: self.rules.threshold,
@@ -260,7 +265,10 @@ impl Admission {
     fn lost(&self, lost: &Lost) {
         let tasks = lost.tasks.len();
         if tasks > 0 {
-            self.failed(&lost.runner, &format!("lost with {tasks} running tasks ({})", lost.cause));
+            self.failed(
+                lost.runner.as_str(),
+                &format!("lost with {tasks} running tasks ({})", lost.cause),
+            );
         }
     }
 
@@ -272,18 +280,25 @@ impl Admission {
         };
         let now = Moment::now();
         let mut inner = self.lock();
-        let due: Vec<(String, Change)> = inner
+        let due: Vec<(Subject, Change)> = inner
             .breakers
             .iter_mut()
-            .filter_map(|(id, breaker)| Some((id.clone(), breaker.tick(now)?)))
+            .filter_map(|(of, breaker)| Some((of.clone(), breaker.tick(now)?)))
             .collect();
-        for (id, change) in due {
-            note(&mut inner, Some(&id), Some(change), "its recovery time is over", now);
+        for (of, change) in due {
+            note(&mut inner, Some(&of), Some(change), "its recovery time is over", now);
         }
-        let is_open = |id: &String| {
-            inner.breakers.get(id).is_some_and(|breaker| breaker.state() == BreakerState::Open)
-        };
-        let open = inner.breakers.values().filter(|b| b.state() == BreakerState::Open).count();
+        // Only who is left alone with work counts here, and not its endpoint.
+        let left_alone: HashSet<&str> = inner
+            .breakers
+            .iter()
+            .filter(|(of, breaker)| {
+                of.scope == BreakerScope::Runner && breaker.state() == BreakerState::Open
+            })
+            .map(|(of, _)| of.runner.as_str())
+            .collect();
+        let is_open = |id: &String| left_alone.contains(id.as_str());
+        let open = left_alone.len();
         let taking = online.iter().filter(|id| !is_open(id)).count();
         let conditions =
             Conditions { draining: self.draining.is_cancelled(), ledger_fails, open, taking };
@@ -292,14 +307,14 @@ impl Admission {
 
     /// Drops the breakers of runners that are forgotten.
     fn forget(&self, runners: &Runners) {
-        let ids: Vec<String> = self.lock().breakers.keys().cloned().collect();
-        let gone: Vec<String> = {
+        let used: Vec<Subject> = self.lock().breakers.keys().cloned().collect();
+        let gone: Vec<Subject> = {
             let registry = runners.read();
-            ids.into_iter().filter(|id| registry.get(id).is_err()).collect()
+            used.into_iter().filter(|of| registry.get(&of.runner).is_err()).collect()
         };
         let mut inner = self.lock();
-        for id in gone {
-            inner.breakers.remove(&id);
+        for of in gone {
+            inner.breakers.remove(&of);
         }
     }
 
@@ -322,16 +337,26 @@ impl Admission {
         self.check_global_quietly(inner, now).inspect_err(|_| inner.global.refused())
     }
 
-    fn breaker<'a>(&self, inner: &'a mut Inner, runner: &str) -> &'a mut Breaker {
-        if !inner.breakers.contains_key(runner) {
-            inner.breakers.insert(runner.to_owned(), Breaker::new(self.started));
-        }
-        inner.breakers.get_mut(runner).expect("it was put there if it was missing")
+    fn breaker<'a>(&self, inner: &'a mut Inner, of: &Subject) -> &'a mut Breaker {
+        inner.breakers.entry(of.clone()).or_insert_with(|| Breaker::new(self.started))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Never across an await.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn shown(runner_id: &str, name: &str, scope: BreakerScope, breaker: &Breaker) -> RunnerBreaker {
+    RunnerBreaker {
+        runner_id: runner_id.to_owned(),
+        name: name.to_owned(),
+        scope,
+        state: breaker.state(),
+        since: breaker.since(),
+        until: breaker.until(),
+        cause: breaker.cause().map(str::to_owned),
+        counts: breaker.counts(),
     }
 }
 
@@ -353,17 +378,19 @@ fn set_global(inner: &mut Inner, conditions: &Conditions, now: Moment) {
     note(inner, None, change, cause.as_deref().unwrap_or_default(), now);
 }
 
-fn note(inner: &mut Inner, runner: Option<&str>, change: Option<Change>, cause: &str, now: Moment) {
+fn note(inner: &mut Inner, of: Option<&Subject>, change: Option<Change>, cause: &str, now: Moment) {
     let Some(Change { from, to }) = change else { return };
-    if let Some(id) = runner {
+    if let Some(Subject { scope, runner: id }) = of {
+        let scope = scope.as_str();
         *inner.entered.entry(to).or_default() += 1;
         match to {
             BreakerState::Open => {
-                warn!(runner = %id, breaker.state = to.as_str(), "{id} is left alone: {cause}");
+                let state = to.as_str();
+                warn!(runner = %id, breaker.state = state, scope, "{id} is left alone: {cause}");
             }
             BreakerState::HalfOpen | BreakerState::Closed => {
                 let state = to.as_str();
-                info!(runner = %id, breaker.state = state, "the breaker of {id} is {state}: {cause}");
+                info!(runner = %id, scope, "the breaker of {id} is {state}: {cause}");
             }
         }
     } else if to == BreakerState::Open {
@@ -376,7 +403,8 @@ fn note(inner: &mut Inner, runner: Option<&str>, change: Option<Change>, cause: 
     }
     inner.events.push_back(Transition {
         timestamp: now.at,
-        runner_id: runner.map(str::to_owned),
+        runner_id: of.map(|of| of.runner.clone()),
+        scope: of.map(|of| of.scope),
         from,
         to,
         cause: cause.to_owned(),

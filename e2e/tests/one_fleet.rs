@@ -23,6 +23,7 @@ e2e::on_every_beads_cli!(
     a_late_result_of_a_runner_that_was_lost_closes_the_bead,
     what_may_run_again_goes_to_another_runner,
     what_its_runner_never_read_goes_to_another_one,
+    what_its_runner_leaves_unread_goes_to_one_that_reads,
     a_runner_that_failed_is_left_alone_and_then_tried_with_one_bead,
 );
 
@@ -277,4 +278,27 @@ async fn a_runner_that_failed_is_left_alone_and_then_tried_with_one_bead(mut wor
     report(&world, "r-1", &task, &json!({"status": "completed"})).await;
     assert_eq!(world.settled(&first).await.status, "closed");
     assert_eq!(world.settled(&second).await.status, "closed");
+}
+
+async fn what_its_runner_leaves_unread_goes_to_one_that_reads(mut world: World) {
+    with_lists(&mut world).await;
+    register(&world, "deaf", 3_600_000).await;
+    let id = world.create(echo()).await;
+    until("the bead is on the list of the deaf one", SOON, async || {
+        let runner: Value = world.ygg().json("/api/runners/deaf").await.ok()?;
+        (!runner["tasks"].as_array()?.is_empty()).then_some(())
+    })
+    .await;
+    register(&world, "reader", 3_600_000).await;
+
+    // A monitor's look is none of the runner's.
+    let url = format!("{}/runners/deaf/tasks", world.ygg().url());
+    assert!(world.client().head(url).send().await.unwrap().status().is_success());
+    let task = read_list(&world, "reader").await;
+    report(&world, "reader", &task, &json!({"status": "completed"})).await;
+
+    assert_eq!(world.settled(&id).await.status, "closed");
+    assert_eq!(executor_of(&world, &id).await.as_deref(), Some("reader"));
+    let deaf: Value = world.ygg().json("/api/runners/deaf").await.unwrap();
+    assert_eq!(deaf["tasks"], json!([]));
 }

@@ -43,6 +43,30 @@ impl BreakerState {
     }
 }
 
+/// What a breaker stands between.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerScope {
+    /// Between new work and a runner.
+    #[default]
+    Runner,
+    /// Between requests through the gateway and a runner that is no executor of ours: its endpoint
+    /// says nothing about its task list.
+    Agent,
+}
+
+impl BreakerScope {
+    /// Returns the word used on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Runner => "runner",
+            Self::Agent => "agent",
+        }
+    }
+}
+
 /// The answer of `GET /admission`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -55,9 +79,10 @@ pub struct Admission {
     pub recovery_seconds: f64,
     /// Whether new work is taken at all.
     pub global: GlobalBreaker,
-    /// Every registered runner, in the order of first registration.
+    /// Every registered runner, in the order of first registration; one whose endpoint was asked
+    /// through the gateway a second time, with the scope `agent`.
     pub runners: Vec<RunnerBreaker>,
-    /// How many runners are listed.
+    /// How many breakers are listed.
     pub count: usize,
     /// The last hundred transitions, oldest first.
     pub events: Vec<Transition>,
@@ -107,6 +132,9 @@ pub struct RunnerBreaker {
     pub runner_id: String,
     /// Its name.
     pub name: String,
+    /// What the breaker stands between.
+    #[serde(default)]
+    pub scope: BreakerScope,
     /// Its breaker.
     pub state: BreakerState,
     /// Since when.
@@ -148,6 +176,9 @@ pub struct Transition {
     /// Whose breaker; absent for the global one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner_id: Option<String>,
+    /// What it stands between; absent for the global one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<BreakerScope>,
     /// The state that it left.
     pub from: BreakerState,
     /// The state that it is in since.

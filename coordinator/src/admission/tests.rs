@@ -148,5 +148,5 @@ async fn a_forgotten_runner_leaves_no_breaker() {
     admission.forget(&runners);
 
     let left: Vec<_> = admission.states().into_iter().map(|(id, _)| id).collect();
-    assert_eq!(left, ["known"]);
+    assert_eq!(left, [Subject::from("known")]);
 }

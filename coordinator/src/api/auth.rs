@@ -1,4 +1,4 @@
-//! Lets a request in, or says why not. Nothing of a body is read before.
+//! Lets a request in, or says why not. Nothing of a body is looked at before.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::error::Problem;
 use crate::app::App;
 use crate::keys::{Asking, Caller, Denial, Rights, Verdict};
+use crate::unread::throw_away;
 
 /// The path as it was sent, where a layer further out has made another of it.
 #[derive(Debug, Clone)]
@@ -39,7 +40,10 @@ pub(super) async fn check_key(
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Verdict::Denied(denial) => refusal(denial),
+        Verdict::Denied(denial) => {
+            throw_away(request.into_body()).await;
+            refusal(denial)
+        }
     }
 }
 

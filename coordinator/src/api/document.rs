@@ -94,6 +94,7 @@ fn shared_responses() -> Value {
         "405": error("The path has no such method; `Allow` names those that it has."),
         "408": error("The body did not arrive in time."),
         "413": error("The body is too large."),
+        "415": error("The body is compressed."),
         "429": error("Too many requests with this key, or failures of this address."),
     })
 }
@@ -188,6 +189,7 @@ fn complete_operation(path: &str, method: &str, operation: &mut Map<String, Valu
     if has_body {
         shared("408");
         shared("413");
+        shared("415");
     }
     let is_json = responses
         .get("200")

@@ -61,6 +61,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> 
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if !is_encoded(parts.uri.path()) {
+            let text = "the path is not readable: a `%` is not followed by two hexadecimal digits";
+            return Err(Problem::bad_request(text));
+        }
         match Path::from_request_parts(parts, state).await {
             Ok(Path(ids)) => Ok(Self(ids)),
             Err(rejection @ PathRejection::FailedToDeserializePathParams(_)) => {
@@ -73,9 +77,22 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Ids<T> 
     }
 }
 
+/// Whether each `%` of a path stands for a byte.
+fn is_encoded(path: &str) -> bool {
+    path.split('%')
+        .skip(1)
+        .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|byte| byte.is_ascii_hexdigit()))
+}
+
 async fn read<T: DeserializeOwned + Default>(request: Request, most: usize) -> Result<T, Problem> {
     if !is_json(request.headers()) {
         return Ok(T::default());
+    }
+    let encoding = request.headers().get(header::CONTENT_ENCODING);
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        let problem =
+            Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "a compressed body is not read here");
+        return Err(problem.hinted("send it without `Content-Encoding`"));
     }
     let bytes = collect(request.into_body(), most).await?;
     parse(&bytes)

@@ -67,6 +67,13 @@ impl Line {
                     self.count_start(&client);
                     return Ok(Some(End::Outcome(outcome)));
                 }
+                Err(error @ ClientError::NotTaken { .. })
+                    if !maybe_delivered && self.another_could(&name) =>
+                {
+                    info!("{} goes elsewhere: {}", self.attempt.bead, error.line());
+                    self.leave_alone(&name, &error);
+                    return self.stop_offering(false).await;
+                }
                 Err(error) => failed(&error),
             };
             let (class, error, asked_wait) = match failed {
@@ -112,6 +119,29 @@ impl Line {
                 | ClientError::Silent { .. }
                 | ClientError::NotProtocol { .. }),
             ) => self.app.admission.failed(&runner.id, &error.line()),
+        }
+    }
+
+    /// Whether another one that is there could do it now.
+    fn another_could(&self, than: &crate::routing::ExecutorName) -> bool {
+        let states = self.app.fleet.states();
+        // Somebody may have registered since the attempt began.
+        let candidates = super::candidates(&self.app, &self.attempt);
+        candidates.iter().filter(|name| *name != than).any(|name| {
+            states.get(name).is_some_and(|state| {
+                let rests = |id: &String| !self.app.admission.wait(id).is_zero();
+                state.is_up()
+                    && state.task(&self.attempt.task_type).is_some()
+                    && !state.runner.as_ref().is_some_and(|runner| rests(&runner.id))
+            })
+        })
+    }
+
+    /// Keeps a runner that leaves its list unread from being chosen again at once.
+    fn leave_alone(&self, name: &crate::routing::ExecutorName, error: &ClientError) {
+        let states = self.app.fleet.states();
+        if let Some(runner) = states.get(name).and_then(|state| state.runner.as_ref()) {
+            self.app.admission.failed_for_good(&runner.id, &error.line());
         }
     }
 

@@ -1,5 +1,6 @@
 //! One request, from top to bottom.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use super::refused::Refused;
 use super::retry::{self, Next, Repeatable, Tried};
 use super::search::Search;
 use crate::metrics::{Metrics, Served};
+use crate::unread::throw_away;
 
 /// What an agent is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +135,13 @@ impl Gateway {
         }
         let session = headers::session(&parts.headers)
             .map_err(|error| Refused::new(StatusCode::BAD_REQUEST, error))?;
-        let mut search = self.begin(call, to, session)?;
+        let mut search = match self.begin(call, to, session) {
+            Ok(search) => search,
+            Err(refused) => {
+                throw_away(body).await;
+                return Err(refused);
+            }
+        };
         let payload = match call {
             Call::Health | Call::Metrics => Payload::None,
             Call::Process => self.read(parts, body).await?,
@@ -191,6 +199,8 @@ impl Gateway {
         let mut deadline = None;
         let mut last = None;
         let mut tries = 0;
+        // However often one is tried for this request, that is one failure.
+        let mut failed = HashSet::new();
         loop {
             let place = match self.seat(search).await {
                 Ok(place) => place,
@@ -208,10 +218,11 @@ impl Gateway {
             tally.agent.clone_from(&agent.name);
             let Try { tried, answer } = self.try_once(&agent, asked, deadline).await;
             if let Some(trouble) = asked.payload.trouble() {
-                self.ground.admission.undone(&id);
+                self.ground.admission.undone(self.subject(&id));
                 return Err(self.refuse_body(trouble).of(&id));
             }
-            self.judge(&agent, tried, asked.call, &answer);
+            let is_first = failed.insert(AgentId::clone(&id));
+            self.judge(&agent, tried, asked.call, &answer, is_first);
             let pause = retry::pause(self.rules.first_pause, tries, Uuid::new_v4().as_bytes()[0]);
             let left = tries < self.rules.tries && Self::now() + pause < deadline;
             let is_fresh = asked.payload.is_fresh();
@@ -268,9 +279,9 @@ impl Gateway {
 
     fn unanswered(&self, agent: &Agent, asked: &Asked<'_>, fault: Fault) -> Try {
         let id = &agent.id;
-        let once = match asked.call {
-            Call::Health | Call::Metrics => "",
-            Call::Process => "; it may have done what was asked, so it is not asked again",
+        let once = match asked.repeatable(agent) {
+            Repeatable::Anywhere | Repeatable::SameAgent => "",
+            Repeatable::Never => "; it may have done what was asked, so it is not asked again",
         };
         let (tried, status, error) = match fault {
             Fault::NotReached(why) => (
@@ -308,8 +319,10 @@ impl Gateway {
         tried: Tried,
         call: Call,
         answer: &Result<Answer, Refused>,
+        is_first: bool,
     ) {
         let id = &agent.id;
+        let (admission, subject) = (&self.ground.admission, self.subject(id));
         match tried {
             Tried::NotReached => self.note_health(id, Health::Bad),
             Tried::NotStarted | Tried::Answered(_) => self.note_health(id, Health::Good),
@@ -317,13 +330,16 @@ impl Gateway {
         }
         match (tried, answer) {
             (Tried::Answered(status @ 500..), _) => {
-                let path = call.path(agent.is_executor);
-                self.ground.admission.failed(id, &format!("answered {status} to {path}"));
+                if is_first {
+                    let path = call.path(agent.is_executor);
+                    admission.failed(subject, &format!("answered {status} to {path}"));
+                }
             }
             (Tried::NotStarted | Tried::Answered(_), _) | (_, Ok(_)) => {
-                self.ground.admission.succeeded(id);
+                admission.succeeded(subject);
             }
-            (_, Err(refused)) => self.ground.admission.failed(id, &refused.error),
+            (_, Err(refused)) if is_first => admission.failed(subject, &refused.error),
+            (_, Err(_)) => {}
         }
     }
 }

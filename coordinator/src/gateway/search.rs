@@ -14,7 +14,7 @@ use super::headers::Session;
 use super::pool::Meant;
 use super::refused::Refused;
 use super::{Gateway, Place, State};
-use crate::admission::Closed;
+use crate::admission::{Closed, Subject};
 use crate::metrics::Queued;
 
 /// What one request looks for, and what it has learned so far.
@@ -153,7 +153,7 @@ impl Gateway {
     pub(super) async fn seat(self: &Arc<Self>, search: &mut Search) -> Result<Place, Refused> {
         loop {
             let place = self.next_place(search).await?;
-            match self.ground.admission.admit(&place.id) {
+            match self.ground.admission.admit(self.subject(&place.id)) {
                 Ok(()) => return Ok(place),
                 Err(closed) if search.only.is_some() => {
                     search.resting = Some(closed);
@@ -161,6 +161,14 @@ impl Gateway {
                 }
                 Err(closed) => search.left_alone(&place.id, closed),
             }
+        }
+    }
+
+    /// The breaker of an agent. Work reaches an executor of ours by its endpoint, too.
+    pub(super) fn subject(&self, id: &AgentId) -> Subject {
+        match self.lock().agents.get(id) {
+            Some(agent) if agent.is_executor => Subject::from(&**id),
+            _ => Subject::agent(id),
         }
     }
 

@@ -171,8 +171,8 @@ fn guards(page: &mut Page, app: &App) {
     };
     let global = app.admission.global_state();
     page.sample(&f::BREAKER_STATE, &[("scope", "global"), ("runner", "")], number(global));
-    for (runner, state) in app.admission.states() {
-        let labels = [("scope", "runner"), ("runner", runner.as_str())];
+    for (of, state) in app.admission.states() {
+        let labels = [("scope", of.scope.as_str()), ("runner", of.runner.as_str())];
         page.sample(&f::BREAKER_STATE, &labels, number(state));
     }
     for state in [BreakerState::Closed, BreakerState::HalfOpen, BreakerState::Open] {

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use protocol::admission::BreakerState;
 use reqwest::StatusCode;
+use yggdrasil_coordinator::admission::Subject;
 
 use super::agents::{Agent, breaks_off, nobody};
 use super::stage::{Stage, header, until};
@@ -97,7 +98,7 @@ async fn one_that_fails_again_and_again_is_left_alone_and_then_tried_once() {
     for _ in 0..3 {
         assert_eq!(ask().await.status(), StatusCode::INTERNAL_SERVER_ERROR, "its own word");
     }
-    assert_eq!(stage.admission.state("agent"), BreakerState::Open);
+    assert_eq!(stage.admission.state(Subject::agent("agent")), BreakerState::Open);
     let refused = ask().await;
     let count = agent.manner.got().len();
 
@@ -105,13 +106,13 @@ async fn one_that_fails_again_and_again_is_left_alone_and_then_tried_once() {
     assert_eq!(header(&refused, "retry-after"), Some("1"));
     assert!(refused.text().await.unwrap().contains("failed 3 times in a row"));
     assert_eq!(count, 3, "it was not asked");
-    until("its time is over", || stage.admission.wait("agent").is_zero()).await;
+    until("its time is over", || stage.admission.wait(Subject::agent("agent")).is_zero()).await;
     assert_eq!(ask().await.status(), StatusCode::INTERNAL_SERVER_ERROR, "the try");
-    assert_eq!(stage.admission.state("agent"), BreakerState::Open, "that decides");
+    assert_eq!(stage.admission.state(Subject::agent("agent")), BreakerState::Open, "that decides");
     agent.manner.answers(200, "well");
-    until("its time is over", || stage.admission.wait("agent").is_zero()).await;
+    until("its time is over", || stage.admission.wait(Subject::agent("agent")).is_zero()).await;
     assert_eq!(ask().await.status(), StatusCode::OK);
-    assert_eq!(stage.admission.state("agent"), BreakerState::Closed);
+    assert_eq!(stage.admission.state(Subject::agent("agent")), BreakerState::Closed);
 }
 
 #[tokio::test]
@@ -121,7 +122,7 @@ async fn a_pool_goes_on_without_the_one_that_is_left_alone() {
     broken.manner.answers(500, "broken");
     stage.register("broken", &broken.endpoint()).await;
     stage.register("well", &well.endpoint()).await;
-    while stage.admission.state("broken") != BreakerState::Open {
+    while stage.admission.state(Subject::agent("broken")) != BreakerState::Open {
         stage.post("/agent/broken/process").send().await.unwrap();
     }
 
@@ -129,4 +130,18 @@ async fn a_pool_goes_on_without_the_one_that_is_left_alone() {
 
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(header(&answer, "x-agent-id"), Some("well"));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_is_one_failure_and_closes_no_task_list() {
+    let stage = Stage::new().await;
+    stage.register("lister", &nobody().await).await;
+
+    for asked in 1..=3 {
+        let answer = stage.get("/agent/lister/health").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{asked}");
+    }
+
+    assert_eq!(stage.admission.state(Subject::agent("lister")), BreakerState::Open);
+    assert_eq!(stage.admission.check("lister"), Ok(()), "its list needs no endpoint");
 }

@@ -69,6 +69,19 @@ fn deep_json_is_refused() {
 }
 
 #[test]
+fn a_percent_sign_stands_before_two_digits() {
+    for (path, is_good) in [
+        ("/runners/a%20b", true),
+        ("/a%2Fb%c3%A9", true),
+        ("/%zz", false),
+        ("/%2", false),
+        ("/%", false),
+    ] {
+        assert_eq!(is_encoded(path), is_good, "{path}");
+    }
+}
+
+#[test]
 fn only_json_is_read() {
     for (kind, is_read) in [
         ("application/json", true),
