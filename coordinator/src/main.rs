@@ -8,9 +8,10 @@ use yggdrasil_coordinator::settings::{DEFAULT_PORT, Settings};
 
 fn main() -> ExitCode {
     let command = daemon::settings::Settings::with_port(Settings::command(), DEFAULT_PORT);
-    let mut settings = match Settings::from_arg_matches(&command.get_matches()) {
+    let parsed = command.try_get_matches().and_then(|matches| Settings::from_arg_matches(&matches));
+    let mut settings = match parsed {
         Ok(settings) => settings,
-        Err(error) => error.exit(),
+        Err(error) => return daemon::exit::unparsed(&error),
     };
     settings.beads_server = std::env::vars_os()
         .filter(|(name, _)| name.to_string_lossy().starts_with("BEADS_DOLT_"))

@@ -72,6 +72,14 @@ pub fn report(program: &str, result: Result<(), Exit>) -> ExitCode {
     ExitCode::from(exit.code)
 }
 
+/// Ends `main` where the command line gave nothing to run: prints what clap has to say. The code is
+/// 64, or 0 for whoever asked for the help or the version; clap's own would be 2.
+pub fn unparsed(answer: &clap::Error) -> ExitCode {
+    // A closed terminal is no reason to say more.
+    drop(answer.print());
+    if answer.use_stderr() { ExitCode::from(Exit::usage("").code) } else { ExitCode::SUCCESS }
+}
+
 /// Writes an error and what caused it in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut texts = vec![error.to_string()];

@@ -163,6 +163,25 @@ async fn an_address_for_all_without_a_token_is_refused() {
 }
 
 #[tokio::test]
+async fn a_wrong_flag_is_bad_usage_for_every_program() {
+    let Some(world) = world("a_wrong_flag_is_bad_usage_for_every_program").await else { return };
+
+    for (program, args, code, part) in [
+        ("test-executor", &["--bogus"][..], 64, "--bogus"),
+        ("yggdrasil-coordinator", &["--bogus"], 64, "--bogus"),
+        ("yggdrasil-coordinator", &["--check", "--metrics-prefix", "9-"], 64, "--metrics-prefix"),
+        ("yggdrasil-coordinator", &["--lease-ttl-ms", "5"], 64, "--lease-ttl-ms"),
+        ("yggdrasil-coordinator", &["--help"], 0, ""),
+        ("yggdrasil-coordinator", &["--version"], 0, ""),
+    ] {
+        let answer = world.once(program, args).await;
+
+        assert_eq!(answer.code, Some(code), "{program} {args:?}: {}", answer.stderr);
+        assert!(answer.stderr.contains(part), "{program} {args:?}: {}", answer.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_check_says_whether_the_settings_are_good() {
     let Some(world) = world("a_check_says_whether_the_settings_are_good").await else { return };
     world.write("policy.yaml", "allow:\n  commandz: [ls]\n");

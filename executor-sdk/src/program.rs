@@ -50,12 +50,7 @@ pub fn run<E: Executor>() -> ExitCode {
         .and_then(|mut matches| Cli::<E>::from_arg_matches_mut(&mut matches));
     let cli = match parsed {
         Ok(cli) => cli,
-        Err(error) => {
-            // A closed terminal is no reason to say more.
-            drop(error.print());
-            // sysexits' EX_USAGE; asking for help or the version is no mistake.
-            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
-        }
+        Err(error) => return daemon::exit::unparsed(&error),
     };
     daemon::exit::report(E::NAME, start(cli))
 }
