@@ -88,23 +88,26 @@ impl Link {
     }
 
     /// Sends a request and reads the answer; with the other key as well when one is refused.
+    ///
+    /// A coordinator that has heard too many wrong keys from this address says 429 in place of 401,
+    /// to wrong keys only.
     pub(super) async fn ask<T: DeserializeOwned, B: Serialize + Sync>(
         &self,
         asked: Asked<'_, B>,
     ) -> Result<T, LinkError> {
         let sent = self.send(&asked, self.key()).await;
-        let (was_sent, fell_back) = match &sent {
-            Err(LinkError::Unauthorized) => self.fall_back(),
-            _ => (false, false),
-        };
+        let is_refusal = |error: &LinkError| error.is_of_key() || error.is_too_many();
+        let (was_sent, fell_back) =
+            if sent.as_ref().is_err_and(is_refusal) { self.fall_back() } else { (false, false) };
         if !fell_back {
             return sent;
         }
         let again = self.send(&asked, self.key()).await;
         match &again {
-            Err(LinkError::Unauthorized) => self.keys().fell_back = false,
-            // The coordinator has taken the key back that it once sent.
-            Ok(_) if was_sent => {
+            Err(error) if is_refusal(error) => self.keys().fell_back = false,
+            // The coordinator has taken the key back that it once sent. A 429 does not say so: that
+            // key may have been used too often, and stays for when this one is refused.
+            Ok(_) if was_sent && sent.as_ref().is_err_and(LinkError::is_of_key) => {
                 self.keys().sent = None;
                 tracing::warn!("the coordinator takes the configured API key again, not its own");
                 self.kept.change(|content| content.api_key = None).await;
@@ -245,6 +248,16 @@ impl Link {
 }
 
 impl LinkError {
+    /// Whether the key is refused.
+    fn is_of_key(&self) -> bool {
+        matches!(self, Self::Unauthorized)
+    }
+
+    /// Whether it is told to wait, for a wrong key or for one that is used too often.
+    fn is_too_many(&self) -> bool {
+        matches!(self, Self::Trouble { status: 429, .. })
+    }
+
     /// Whether the same request may be answered otherwise later.
     pub(super) fn is_passing(&self) -> bool {
         match self {

@@ -42,6 +42,8 @@ struct Inner {
     failures: HashMap<String, VecDeque<u16>>,
     /// The keys that open it; none: everybody.
     keys: Vec<String>,
+    /// A wrong key is answered 429, as after many of them.
+    is_throttling: bool,
 }
 
 impl Coordinator {
@@ -71,6 +73,11 @@ impl Coordinator {
 
     pub(crate) fn accept_keys(&self, keys: &[&str]) {
         self.inner().keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+
+    /// Answers every wrong key with 429.
+    pub(crate) fn throttle(&self) {
+        self.inner().is_throttling = true;
     }
 
     pub(crate) fn ask_update(&self, update: Value) {
@@ -168,7 +175,12 @@ async fn answer(State(state): State<Arc<Mutex<Inner>>>, request: Request<Body>) 
         return (status, json!({"error": "as the test wants it"}).to_string()).into_response();
     }
     if !inner.keys.is_empty() && !key.is_some_and(|key| inner.keys.contains(&key)) {
-        return (StatusCode::UNAUTHORIZED, "{}").into_response();
+        let status = if inner.is_throttling {
+            StatusCode::TOO_MANY_REQUESTS
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        return (status, "{}").into_response();
     }
     let (status, answer) = inner.answer(head.method.as_str(), head.uri.path(), &body);
     (StatusCode::from_u16(status).unwrap(), answer.to_string()).into_response()

@@ -61,6 +61,26 @@ async fn a_key_that_was_taken_back_gives_way_to_the_configured_one() {
 }
 
 #[tokio::test]
+async fn a_throttled_address_is_no_reason_to_stay_out_with_a_stale_key() {
+    let coordinator = Coordinator::start().await;
+    coordinator.accept_keys(&["configured"]);
+    coordinator.throttle();
+    let state = tempfile::tempdir().unwrap();
+    let file = state.path().join("registration.json");
+    std::fs::write(&file, r#"{"api_key":"stale"}"#).unwrap();
+
+    let executor = trial(&coordinator, &FLAGS).state_dir(state.path()).start().await;
+    coordinator.more_beats(3).await;
+
+    let keys: Vec<_> = coordinator.registrations().into_iter().filter_map(|r| r.key).collect();
+    assert_eq!(keys, ["stale", "configured"]);
+    assert!(coordinator.beats().iter().all(|beat| beat.key.as_deref() == Some("configured")));
+    executor.stop().await;
+    let kept = std::fs::read_to_string(&file).unwrap();
+    assert!(kept.contains("stale"), "a 429 does not say that it is taken back: {kept}");
+}
+
+#[tokio::test]
 async fn without_the_right_key_it_tries_on_and_works() {
     let coordinator = Coordinator::start().await;
     coordinator.accept_keys(&["right"]);
