@@ -6,6 +6,7 @@
 //! gives those before it an end; the ends are in the ledger, so that a key which still stands in
 //! `API_KEYS` stays off after a restart.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -62,6 +63,29 @@ pub struct KeySettings {
     pub rate: Option<NonZeroU32>,
     /// How many failures per minute one address is answered with 401; none: any number.
     pub failures: Option<NonZeroU32>,
+}
+
+const ADMIN_IS_API: &str =
+    "ADMIN_API_KEY is an API key as well: whoever has that key may do everything";
+
+impl KeySettings {
+    /// Says what of it its owner hardly wants.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.only_reading();
+        if self.admin.iter().any(|admin| self.api.contains(admin) || self.read.contains(admin)) {
+            warnings.push(ADMIN_IS_API.to_owned());
+        }
+        warnings
+    }
+
+    /// The reading keys come last, so they win.
+    fn only_reading(&self) -> Vec<String> {
+        let both = self.read.iter().filter(|key| self.api.contains(key));
+        let ids: BTreeSet<_> = both.map(|key| Digest::of(key.as_bytes()).id()).collect();
+        let text =
+            |id| format!("the key {id} is in API_KEYS and in READ_API_KEYS: it may only read");
+        ids.into_iter().map(text).collect()
+    }
 }
 
 impl fmt::Debug for KeySettings {
@@ -170,9 +194,12 @@ impl Keys {
                 }
             }
         }
+        for warning in settings.only_reading() {
+            warn!("{warning}");
+        }
         let admin = settings.admin.as_ref().map(|key| Digest::of(key.as_bytes()));
         if admin.as_ref().is_some_and(|admin| chain.get(admin).is_some()) {
-            warn!("ADMIN_API_KEY is an API key as well: whoever has that key may do everything");
+            warn!("{ADMIN_IS_API}");
         }
         Self {
             chain: RwLock::new(chain),

@@ -241,6 +241,9 @@ async fn check(settings: &Settings, routing: &Routing, state_path: &Path) -> Res
     let beads = Beads::open(beads_settings)
         .await
         .map_err(|error| Exit::config(poll::trouble_text(&error)))?;
+    for warning in settings.keys().warnings() {
+        report(&format!("warning: {warning}\n"))?;
+    }
     report(&format!(
         "ok: {} executors, {}, state in {}\n",
         routing.executors.len(),

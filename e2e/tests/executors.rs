@@ -194,9 +194,17 @@ async fn a_check_says_whether_the_settings_are_good() {
     let bd = world.beads.cli.program.to_str().unwrap();
     let given = ["--check", "--routing", shipped, "--beads-dir", workspace, "--bd", bd];
     let coordinator = world.once("yggdrasil-coordinator", &given).await;
+    let keys = ["--api-keys", "k1,k2", "--read-api-keys", "k2", "--admin-api-key", "k1"];
+    let doubtful = world.once("yggdrasil-coordinator", &[&given[..], &keys[..]].concat()).await;
 
     assert_eq!(executor.code, Some(0), "{}", executor.stderr);
     assert_eq!(policy.code, Some(78), "{}", policy.stderr);
     assert!(policy.stderr.contains("commandz"), "{}", policy.stderr);
     assert_eq!(coordinator.code, Some(0), "{}", coordinator.stderr);
+    assert!(!coordinator.stdout.contains("warning"), "{}", coordinator.stdout);
+    assert_eq!(doubtful.code, Some(0), "{}", doubtful.stderr);
+    // The beginning of the SHA-256 of k2.
+    let read = "warning: the key 015f7e6bc5aeaf48 is in API_KEYS and in READ_API_KEYS";
+    assert!(doubtful.stdout.contains(read), "{}", doubtful.stdout);
+    assert!(doubtful.stdout.contains("ADMIN_API_KEY is an API key as well"), "{}", doubtful.stdout);
 }

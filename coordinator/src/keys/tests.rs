@@ -98,6 +98,28 @@ fn each_key_opens_its_own_doors() {
 }
 
 #[test]
+fn a_key_that_stands_twice_in_the_settings_is_told() {
+    let twice = KeySettings {
+        api: vec![FULL.to_owned(), READ.to_owned()],
+        read: vec![READ.to_owned(), READ.to_owned()],
+        admin: Some(FULL.to_owned()),
+        ..settings()
+    };
+    let id = Digest::of(READ.as_bytes()).id();
+
+    assert_eq!(settings().warnings(), [] as [&str; 0]);
+    assert_eq!(
+        twice.warnings(),
+        [
+            format!("the key {id} is in API_KEYS and in READ_API_KEYS: it may only read"),
+            ADMIN_IS_API.to_owned(),
+        ]
+    );
+    let shown: &[(&str, &str)] = &[("x-api-key", READ)];
+    assert_eq!(status(&keys(&twice), &Method::POST, "/runners/register", shown), 403);
+}
+
+#[test]
 fn a_reading_key_opens_no_method_that_writes() {
     let keys = keys(&settings());
     let shown: &[(&str, &str)] = &[("x-api-key", READ)];

@@ -1,5 +1,6 @@
 //! What needs the admin key.
 
+use e2e::world::COORDINATOR;
 use serde_json::json;
 
 use super::api::{ADMIN_KEY, Api, KEY, is_iso, members, text};
@@ -181,4 +182,17 @@ async fn register(api: &Api, id: &str, version: &str) {
     let body = json!({"runnerId": id, "version": version}).to_string();
     let answer = api.send("POST", "/runners/register", &headers, Some(body)).await;
     assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_may_only_read_although_it_is_an_api_key_is_told_at_the_start() {
+    let test = "a_key_that_may_only_read_although_it_is_an_api_key_is_told_at_the_start";
+    let env = [("API_KEYS", "k1,k2"), ("READ_API_KEYS", "k2"), ("ADMIN_API_KEY", "k1")];
+    let Some(mut api) = Api::start_with(test, &env, &[]).await else { return };
+
+    let log = api.world.daemon(COORDINATOR).output();
+
+    // The beginning of the SHA-256 of k2.
+    assert!(log.contains("the key 015f7e6bc5aeaf48 is in API_KEYS and in READ_API_KEYS"), "{log}");
+    assert!(log.contains("ADMIN_API_KEY is an API key as well"), "{log}");
 }
