@@ -20,11 +20,12 @@ use tracing::{info, warn};
 
 use crate::keeper::{self, Keeper, NotKept, Ticket};
 use crate::ledger::{Kind, Record};
-use crate::runners::{Moment, Runners, RunnersError, token};
+use crate::runners::{Moment, Runners, token};
 
 mod allocate;
 mod record;
 mod registry;
+mod tasks;
 
 pub use allocate::Allocation;
 pub use record::{Loss, Realm, Session, state};
@@ -204,25 +205,6 @@ impl Sessions {
         self.change(|registry, now, changes| registry.deregister_realm(body, now, changes)).await
     }
 
-    /// Takes a realm off the books; the runner that created it is told to take it away.
-    pub async fn destroy_realm(&self, id: &str) -> Result<(), SessionsError> {
-        let farewell = {
-            let registry = self.read();
-            registry.realm(id)?;
-            registry.farewell_for(id)
-        };
-        // First the runner: a crash in between leaves the realm here, to be destroyed again.
-        if let Some((runner, task)) = farewell {
-            // A runner that is forgotten has nothing to take away any more, and one that was told
-            // before need not be told again.
-            let told = self.runners.create_task(&runner, task).await;
-            if let Err(RunnersError::NotKept(problem)) = told {
-                return Err(problem.into());
-            }
-        }
-        self.change(|registry, now, changes| registry.destroy_realm(id, now, changes)).await
-    }
-
     /// Returns how many there are.
     pub fn counts(&self) -> Counts {
         const REALM_STATES: [&str; 5] =
@@ -286,43 +268,6 @@ impl Sessions {
         // Written as soon as possible; nobody waits for it.
         self.commit(&registry, changes);
         asked
-    }
-
-    /// Asks the runner of a realm to create it; a failure that may pass is tried again.
-    async fn ask(&self, realm_id: &str) {
-        let Some((runner, task)) = self.read().request_for(realm_id) else { return };
-        let asked = self.runners.create_task(&runner, task).await;
-        let mut registry = self.read();
-        let mut changes = Changes::default();
-        match asked {
-            Ok(_) | Err(RunnersError::DuplicateTask { .. }) => {
-                registry.handed(realm_id, &mut changes);
-            }
-            Err(RunnersError::NotKept(_)) => return,
-            Err(problem) => {
-                let why = format!("the runner {runner} cannot be asked: {problem}");
-                registry.start_failed(realm_id, &why, Moment::now(), &mut changes);
-            }
-        }
-        // Asking again after a crash does no harm, so nobody waits for this.
-        self.commit(&registry, changes);
-    }
-
-    /// Takes the task of a realm that did not start off its runner's list.
-    async fn give_up(&self, realm_id: &str) {
-        let Some((runner, task)) = self.read().task_of(realm_id) else { return };
-        if matches!(self.runners.withdraw(&runner, &task).await, Ok(true)) {
-            // Nobody has read it, so the realm surely does not come.
-            let mut registry = self.read();
-            let mut changes = Changes::default();
-            registry.start_failed(realm_id, "nobody started it", Moment::now(), &mut changes);
-            self.commit(&registry, changes);
-            return;
-        }
-        let why = "the realm did not start in time";
-        if let Err(problem) = self.runners.give_up(&runner, &task, why).await {
-            warn!(realm = realm_id, "the task {task} cannot be ended: {problem}");
-        }
     }
 
     /// Changes the registry, and answers once what must survive is on disk.

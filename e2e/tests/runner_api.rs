@@ -3,7 +3,7 @@
 //! coordinator promises beyond it.
 //!
 //! - `http`: what all routes share; `refusals`: what each of them refuses.
-//! - `registering`, `tasks`, `updates`, `admin`: runners; `sessions`, `realms`: what they host.
+//! - `registering`, `tasks`, `updates`, `admin`: runners; `sessions`, `starts`, `realms`: what they host.
 //! - `survives`: a crash; `hostile`: clients that mean no good.
 
 #[cfg(test)]
@@ -17,6 +17,7 @@ mod runner_api {
     mod refusals;
     mod registering;
     mod sessions;
+    mod starts;
     mod survives;
     mod tasks;
     mod updates;

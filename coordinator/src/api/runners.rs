@@ -233,6 +233,7 @@ async fn patch_task(
     LargeBody(body): LargeBody<PatchRunnerTask>,
 ) -> Result<Json<RunnerTask>, Problem> {
     let task = app.runners.patch_task(&id, &task, body).await?;
+    app.sessions.hear_of(&task);
     if task.status != RUNNING {
         // However the task ended: the runner does its work.
         app.admission.succeeded(&id);

@@ -38,24 +38,26 @@ pub(super) fn allocate<'a>(
     let usable = realms.filter(|realm| realm.kind == kind && is_host_there(realm, hosts));
     let own =
         usable.clone().filter(|realm| owner.is_some() && realm.wire.owner_id.as_deref() == owner);
+    let attach = |realm: &Realm| Allocation::Attach { realm: realm.wire.id.clone() };
     // One that is being created will do, so that an owner who asks twice at once gets one realm.
-    let is_there = |realm: &&Realm| [state::RUNNING, state::PAUSED].contains(&&*realm.wire.state);
-    let is_coming = |realm: &&Realm| realm.wire.state == state::CREATING && !realm.given_up;
-    if let Some(realm) = own.clone().find(is_there).or_else(|| own.clone().find(is_coming)) {
-        return Ok(Allocation::Attach { realm: realm.wire.id.clone() });
+    let is_ready = |realm: &&Realm| realm.is_ready();
+    let is_coming = |realm: &&Realm| realm.is_coming();
+    if let Some(realm) = own.clone().find(is_ready).or_else(|| own.clone().find(is_coming)) {
+        return Ok(attach(realm));
     }
     let in_use = in_use(sessions);
-    let free = usable.clone().find(|realm| {
+    let free = usable.filter(|realm| {
         realm.wire.owner_id.is_none()
             && realm.wire.state == state::RUNNING
             && in_use
                 .get(realm.wire.id.as_str())
                 .is_none_or(|by| by.iter().all(|user| user.is_some() && *user == owner))
     });
-    if let Some(realm) = free {
-        return Ok(Allocation::Attach { realm: realm.wire.id.clone() });
+    if let Some(realm) = free.clone().find(is_ready) {
+        return Ok(attach(realm));
     }
-    spawn(kind, hosts)
+    // A new one comes sooner than the endpoints of one that has not told any.
+    spawn(kind, hosts).or_else(|why| free.clone().find(is_coming).map(attach).ok_or(why))
 }
 
 fn spawn(kind: &str, hosts: &runners::Registry) -> Result<Allocation, String> {

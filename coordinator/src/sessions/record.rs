@@ -19,6 +19,9 @@ pub struct Session {
     /// Rises with each session: the order of every list.
     pub seq: u64,
     pub wire: SessionDescriptor,
+    /// Until when it waits for its realm; starts anew with each life of the coordinator.
+    #[serde(skip)]
+    pub wait_ends: Option<Instant>,
 }
 
 /// One realm.
@@ -66,5 +69,27 @@ impl Realm {
     /// Whether its runner was asked to create it and it has not come yet.
     pub fn is_awaited(&self) -> bool {
         self.task.is_some() && !self.started
+    }
+
+    /// Whether it is known where it is watched and worked.
+    pub fn has_endpoints(&self) -> bool {
+        let endpoints = &self.wire.endpoints;
+        !endpoints.observation.is_empty() && !endpoints.input.is_empty()
+    }
+
+    /// Whether somebody can use it.
+    pub fn is_ready(&self) -> bool {
+        let is_there = match &*self.wire.state {
+            state::RUNNING => true,
+            state::PAUSED => self.started,
+            _ => false,
+        };
+        is_there && self.has_endpoints()
+    }
+
+    /// Whether it may soon be ready: it is being created, or has not told its endpoints yet.
+    pub fn is_coming(&self) -> bool {
+        let coming = [state::CREATING, state::RUNNING, state::PAUSED];
+        coming.contains(&&*self.wire.state) && !self.is_ready() && !self.given_up
     }
 }

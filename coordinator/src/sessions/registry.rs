@@ -18,6 +18,8 @@ mod starts;
 mod tests;
 mod watch;
 
+pub(super) use starts::CREATE;
+
 /// The member of a session's metadata that says why it failed.
 const ERROR: &str = "error";
 
@@ -56,8 +58,9 @@ impl Registry {
     pub fn restore(&mut self, mut sessions: Vec<Session>, mut realms: Vec<Realm>, now: Moment) {
         sessions.sort_by_key(|session| session.seq);
         realms.sort_by_key(|realm| realm.seq);
-        for session in sessions {
+        for mut session in sessions {
             self.next = self.next.max(session.seq + 1);
+            session.wait_ends = Some(now.mono + self.limits.start);
             self.sessions.insert(session.wire.id.clone(), session);
         }
         for mut realm in realms {
@@ -146,14 +149,14 @@ impl Registry {
             }
         };
         let realm = self.realm(&realm_id)?;
-        let is_there = realm.wire.state != state::CREATING;
+        let is_ready = realm.is_ready();
         let mut metadata = body.metadata.unwrap_or_default();
         metadata.insert("runnerId".to_owned(), Value::String(realm.wire.runner_id.clone()));
         metadata.insert("allocationAction".to_owned(), Value::String(word.to_owned()));
         let wire = SessionDescriptor {
             id: id.clone(),
             kind: kind.to_owned(),
-            state: if is_there { SessionState::Active } else { SessionState::Creating },
+            state: if is_ready { SessionState::Active } else { SessionState::Creating },
             observation_endpoint: realm.wire.endpoints.observation.clone(),
             input_endpoint: realm.wire.endpoints.input.clone(),
             capabilities: body
@@ -167,7 +170,8 @@ impl Registry {
             updated_at: now.at,
             metadata,
         };
-        let session = Session { seq: self.next(), wire: wire.clone() };
+        let wait_ends = Some(now.mono + self.limits.start);
+        let session = Session { seq: self.next(), wire: wire.clone(), wait_ends };
         self.sessions.insert(id.clone(), session);
         changes.sessions.push(id);
         Ok(wire)
@@ -242,6 +246,9 @@ impl Registry {
             Some(word) => Some(next_state(session.wire.state, word)?),
             None => None,
         };
+        if state == Some(SessionState::Active) {
+            check_endpoints(&session.wire.realm_id, self.realms.get(&session.wire.realm_id))?;
+        }
         let metadata = match body.metadata {
             Some(more) => Some(merged(&session.wire.metadata, more, most)?),
             None => None,
@@ -277,13 +284,13 @@ impl Registry {
     /// Tells the sessions of a realm where it is, and that it is there.
     fn tell_sessions(&mut self, realm_id: &str, now: Moment, changes: &mut Changes) {
         let Some(realm) = self.realms.get(realm_id) else { return };
-        let is_there = realm.wire.state == state::RUNNING;
+        let is_ready = realm.is_ready();
         let endpoints = &realm.wire.endpoints;
         for session in self.sessions.values_mut().filter(|session| uses(session, realm_id)) {
             let wire = &mut session.wire;
             let moves = wire.observation_endpoint != endpoints.observation
                 || wire.input_endpoint != endpoints.input;
-            let begins = is_there && wire.state == SessionState::Creating;
+            let begins = is_ready && wire.state == SessionState::Creating;
             if !moves && !begins {
                 continue;
             }
@@ -300,13 +307,16 @@ impl Registry {
     /// Ends the sessions of a realm that is lost.
     fn fail_sessions(&mut self, realm_id: &str, why: &str, now: Moment, changes: &mut Changes) {
         for session in self.sessions.values_mut().filter(|session| uses(session, realm_id)) {
-            let wire = &mut session.wire;
-            wire.state = SessionState::Failed;
-            wire.metadata.insert(ERROR.to_owned(), Value::String(why.to_owned()));
-            wire.updated_at = now.at;
-            changes.sessions.push(wire.id.clone());
+            fail(&mut session.wire, why, now);
+            changes.sessions.push(session.wire.id.clone());
         }
     }
+}
+
+fn fail(wire: &mut SessionDescriptor, why: &str, now: Moment) {
+    wire.state = SessionState::Failed;
+    wire.metadata.insert(ERROR.to_owned(), Value::String(why.to_owned()));
+    wire.updated_at = now.at;
 }
 
 fn uses(session: &Session, realm_id: &str) -> bool {
@@ -323,6 +333,14 @@ fn next_state(from: SessionState, word: &str) -> Result<SessionState, SessionsEr
             allowed.join(", ")
         ))
     })
+}
+
+/// A session is not active anywhere.
+fn check_endpoints(id: &str, realm: Option<&Realm>) -> Result<(), SessionsError> {
+    if realm.is_some_and(Realm::has_endpoints) {
+        return Ok(());
+    }
+    Err(SessionsError::Invalid(format!("the realm {id} has not told its endpoints yet")))
 }
 
 fn merged(

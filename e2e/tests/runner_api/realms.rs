@@ -269,6 +269,12 @@ async fn what_is_wrong_with_a_realm_is_said() {
         assert_eq!(answer.status, 400, "{path}: {answer:?}");
         assert!(text(&answer.json()["error"]).contains(member), "{answer:?}");
     }
+    for id in ["register", "heartbeat", "deregister"] {
+        let mut body = whole.clone();
+        body["realmId"] = id.into();
+        let error = format!("`realmId` must not be `{id}`: that is the name of a route");
+        api.post("/api/v1/realms/register", body).await.refuses(400, &error);
+    }
     let answer = api.patch("/api/v1/realms/m1", json!({"state": 5})).await;
     assert_eq!(answer.status, 400, "{answer:?}");
     assert_eq!(api.json("/api/v1/realms/m1").await["state"], "running");

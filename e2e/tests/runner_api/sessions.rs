@@ -9,7 +9,7 @@ const WRONG_TYPE: &str =
     "Invalid or missing session type. Must be \"computer-use\" or \"phone-use\".";
 
 /// Returns the task that asks the runner for a realm.
-async fn request(api: &Api, runner: &str, realm: &Value) -> Value {
+pub(super) async fn request(api: &Api, runner: &str, realm: &Value) -> Value {
     let path = format!("/runners/{runner}/tasks?status=running");
     until(&format!("{runner} is asked for {realm}"), SOON, async || {
         let list = api.json(&path).await;

@@ -7,6 +7,9 @@ use protocol::session::{
 
 use super::{Changes, Moment, Realm, Registry, SessionsError, state};
 
+/// Ids that are the names of routes: a realm of such an id could not be shown.
+const ROUTES: [&str; 3] = ["register", "heartbeat", "deregister"];
+
 impl Registry {
     /// A realm is there, or is there again.
     pub fn register_realm(
@@ -25,6 +28,11 @@ impl Registry {
         };
         for (what, text) in [("realmId", &id), ("runnerId", &runner), ("template", &template)] {
             self.check_id(what, text)?;
+        }
+        if ROUTES.contains(&&*id) {
+            return Err(SessionsError::Invalid(format!(
+                "`realmId` must not be `{id}`: that is the name of a route"
+            )));
         }
         let endpoints = body.endpoints.unwrap_or_default();
         self.check_endpoints(&endpoints)?;

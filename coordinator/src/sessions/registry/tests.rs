@@ -8,6 +8,7 @@ use super::*;
 use crate::sessions::record::Loss;
 
 mod allocation;
+mod endpoints;
 mod life;
 
 /// A registry, and the runners that host its realms.

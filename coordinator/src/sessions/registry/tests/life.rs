@@ -27,6 +27,9 @@ fn a_session_changes_as_the_table_says() {
             let mut homelab = Homelab::hosting("r1");
             let session = homelab.session(None);
             homelab.registry.sessions.get_mut(&session.id).unwrap().wire.state = from;
+            let body = PatchRealm { state: None, endpoints: Some(endpoints("http://h")) };
+            let changes = &mut Changes::default();
+            homelab.registry.patch_realm(&session.realm_id, body, at(0), changes).unwrap();
             let patched = patch(&mut homelab, &session.id, to);
             if allowed.split(", ").any(|word| word == to) {
                 assert_eq!(patched, Ok(SessionState::from_word(to).unwrap()), "{from:?} to {to}");
