@@ -41,16 +41,17 @@ fn process(world: &World, number: usize, version: &str) -> Daemon {
     Daemon::new(name, 0, spec)
 }
 
-/// Returns the id of the runner of this name that is online.
+/// Returns the id of the runner of this name that is online. After an update the life before is
+/// still believed in until its lease is over; the newer one is listed later.
 async fn id_of(world: &World, name: &str) -> String {
     let asked = world.ygg();
     until(&format!("{name} is online"), LONG, async || {
-        let runners = runners(&asked).await.ok()?;
-        let mut found = runners
+        let list: Value = asked.json("/api/runners").await.ok()?;
+        let runners = list["runners"].as_array()?;
+        let newest = runners
             .iter()
-            .filter(|(_, runner)| runner["name"] == name && runner["status"] == "online");
-        // The life before may still be believed in: the newer one is listed later.
-        found.next_back().map(|(id, _)| id.clone())
+            .rfind(|runner| runner["name"] == name && runner["status"] == "online")?;
+        newest["runnerId"].as_str().map(str::to_owned)
     })
     .await
 }
