@@ -1010,27 +1010,27 @@ export interface components {
         /** @description The processors of a machine. */
         CpuResources: {
             /** @description How many logical processors there are. */
-            cpus?: number;
+            cpus?: number | null;
             /**
              * Format: double
              * @description Load average over one minute.
              */
-            load1?: number;
+            load1?: number | null;
             /**
              * Format: double
              * @description Load average over fifteen minutes.
              */
-            load15?: number;
+            load15?: number | null;
             /**
              * Format: double
              * @description Load average over five minutes.
              */
-            load5?: number;
+            load5?: number | null;
             /**
              * Format: double
              * @description The busy share since the last sample, over all of them, 0 to 100.
              */
-            percent?: number;
+            percent?: number | null;
         };
         /** @description The body of `POST /api/v1/realms/deregister`. */
         DeregisterRealm: {
@@ -1153,16 +1153,16 @@ export interface components {
         /** @description The memory of a machine, in bytes. */
         MemoryResources: {
             /** @description What is free. */
-            free?: number;
+            free?: number | null;
             /**
              * Format: double
              * @description The used share, 0 to 100.
              */
-            percent?: number;
+            percent?: number | null;
             /** @description All of it. */
-            total?: number;
+            total?: number | null;
             /** @description `total` less `free`. */
-            used?: number;
+            used?: number | null;
         };
         /** @description The body of `POST /runners/update`: the runner listens elsewhere now. */
         MoveRunner: {
@@ -1793,15 +1793,13 @@ export interface components {
         Stage: "recorded" | "claimed" | "offered" | "running" | "lost" | "ended" | "settled" | "dropped";
         /** @description What a machine has, and how busy it is. */
         SystemResources: {
-            /** @description The processors. */
-            cpu?: components["schemas"]["CpuResources"];
-            /** @description The memory. */
-            memory?: components["schemas"]["MemoryResources"];
+            cpu?: components["schemas"]["CpuResources"] | null;
+            memory?: components["schemas"]["MemoryResources"] | null;
             /**
              * Format: double
              * @description Seconds since the machine started.
              */
-            uptime?: number;
+            uptime?: number | null;
         };
         /** @description The answer of `GET /status`: the figures of the whole system. */
         SystemStatus: {

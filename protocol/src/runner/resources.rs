@@ -1,4 +1,5 @@
-//! What a runner says of its machine.
+//! What a runner says of its machine. A member that is `null` counts as zero, and is never sent
+//! from here.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -49,12 +50,15 @@ fn write_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::
 pub struct SystemResources {
     /// The processors.
     #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<CpuResources>)]
     pub cpu: CpuResources,
     /// The memory.
     #[serde(default, deserialize_with = "part")]
+    #[schema(value_type = Option<MemoryResources>)]
     pub memory: MemoryResources,
     /// Seconds since the machine started.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub uptime: f64,
 }
 
@@ -63,18 +67,23 @@ pub struct SystemResources {
 pub struct CpuResources {
     /// Load average over one minute.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub load1: f64,
     /// Load average over five minutes.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub load5: f64,
     /// Load average over fifteen minutes.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub load15: f64,
     /// How many logical processors there are.
     #[serde(default, deserialize_with = "count")]
+    #[schema(value_type = Option<u32>)]
     pub cpus: u32,
     /// The busy share since the last sample, over all of them, 0 to 100.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub percent: f64,
 }
 
@@ -83,14 +92,18 @@ pub struct CpuResources {
 pub struct MemoryResources {
     /// All of it.
     #[serde(default, deserialize_with = "count")]
+    #[schema(value_type = Option<u64>)]
     pub total: u64,
     /// `total` less `free`.
     #[serde(default, deserialize_with = "count")]
+    #[schema(value_type = Option<u64>)]
     pub used: u64,
     /// What is free.
     #[serde(default, deserialize_with = "count")]
+    #[schema(value_type = Option<u64>)]
     pub free: u64,
     /// The used share, 0 to 100.
     #[serde(default, serialize_with = "write_number", deserialize_with = "amount")]
+    #[schema(value_type = Option<f64>)]
     pub percent: f64,
 }
