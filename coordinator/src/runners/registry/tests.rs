@@ -5,6 +5,9 @@ use super::*;
 use crate::runners::Limits;
 use protocol::runner::RunnerOffline;
 
+mod ends;
+mod updates;
+
 fn registry() -> Registry {
     Registry::new(Limits::default())
 }
@@ -103,85 +106,6 @@ fn a_lease_ends_to_the_second_and_takes_the_tasks_with_it() {
 }
 
 #[test]
-fn what_a_runner_is_given_while_it_is_away_waits_for_it() {
-    let mut registry = registered("r1");
-    run(|c| registry.create_task("r1", task("before"), String::new, at(1), c));
-    registry.sweep(at(60), &mut Changes::default());
-    run(|c| registry.create_task("r1", task("during"), String::new, at(61), c));
-    run(|c| registry.patch_task("r1", "before", done(RUNNING), at(62), c));
-    registry.sweep(at(200), &mut Changes::default());
-
-    assert_eq!(registry.task("r1", "before").unwrap().wire.status, RUNNING, "the last word counts");
-    assert_eq!(registry.task("r1", "during").unwrap().wire.status, RUNNING);
-
-    // The next lease takes both along.
-    run(|c| registry.heartbeat(beat("r1"), at(201), c));
-    registry.sweep(at(261), &mut Changes::default());
-    let runner = registry.get("r1").unwrap();
-    assert!(runner.tasks.values().all(|task| task.wire.status == FAILED));
-    assert_eq!(runner.running, 0);
-}
-
-#[test]
-fn after_a_good_bye_only_what_it_had_before_is_lost() {
-    let mut registry = registered("r1");
-    run(|c| registry.create_task("r1", task("before"), String::new, at(1), c));
-    let bye = RunnerOffline { runner_id: Some("r1".to_owned()) };
-    run(|c| registry.offline(bye, c));
-    run(|c| registry.create_task("r1", task("after"), String::new, at(2), c));
-    registry.sweep(at(60), &mut Changes::default());
-
-    assert_eq!(registry.task("r1", "before").unwrap().wire.status, FAILED);
-    assert!(registry.task("r1", "after").unwrap().is_running());
-}
-
-#[test]
-fn a_status_of_its_own_is_no_end() {
-    let limits = Limits { ended_tasks: 2, running_tasks: 20, ..Limits::default() };
-    let mut registry = Registry::new(limits);
-    run(|c| registry.register(runner("r1"), String::new, at(0), c));
-    let queued = NewRunnerTask { status: Some("queued".to_owned()), ..task("queued") };
-    run(|c| registry.create_task("r1", queued, String::new, at(0), c));
-    for number in 0..10 {
-        let id = format!("t{number}");
-        run(|c| registry.create_task("r1", task(&id), String::new, at(0), c));
-        run(|c| registry.patch_task("r1", &id, done(COMPLETED), at(0), c));
-    }
-    run(|c| registry.heartbeat(Heartbeat { tasks: Some(vec![]), ..beat("r1") }, at(1), c));
-
-    assert_eq!(registry.task("r1", "queued").unwrap().wire.status, "queued");
-    registry.sweep(at(61), &mut Changes::default());
-    assert_eq!(registry.task("r1", "queued").unwrap().wire.status, FAILED);
-
-    // Bounded all the same.
-    for number in 0..60 {
-        let odd = NewRunnerTask { status: Some("odd".to_owned()), ..task(&format!("odd{number}")) };
-        run(|c| registry.create_task("r1", odd, String::new, at(62), c));
-    }
-    assert!(registry.get("r1").unwrap().tasks.len() <= 25);
-}
-
-#[test]
-fn what_a_runner_tells_of_a_task_again_is_filled_in() {
-    let mut registry = registered("r1");
-    let new = NewRunnerTask { correlation_id: Some("c".to_owned()), ..task("t1") };
-    run(|c| registry.create_task("r1", new, String::new, at(1), c));
-    let told = serde_json::from_value(serde_json::json!({"taskId": "t1", "status": COMPLETED}));
-    let told = Heartbeat { tasks: Some(vec![told.unwrap()]), ..beat("r1") };
-    run(|c| registry.heartbeat(told, at(5), c));
-
-    let wire = &registry.task("r1", "t1").unwrap().wire;
-    assert_eq!(wire.correlation_id.as_deref(), Some("c"));
-    assert_eq!(wire.completed_at, Some(at(5).millis()));
-    assert_eq!(registry.ended.completed, 1);
-
-    let seed = serde_json::from_value(serde_json::json!({"taskId": "s1"})).unwrap();
-    let seeded = RegisterRunner { tasks: Some(vec![seed]), ..runner("r2") };
-    run(|c| registry.register(seeded, String::new, at(6), c));
-    assert_eq!(registry.task("r2", "s1").unwrap().wire.started_at, at(6).millis());
-}
-
-#[test]
 fn a_lease_of_its_own_beats_the_general_one() {
     let mut registry = registry();
     let body = RegisterRunner { lease_ttl_ms: Some(5000), ..runner("r1") };
@@ -195,42 +119,6 @@ fn a_lease_of_its_own_beats_the_general_one() {
     let mut changes = Changes::default();
     let refused = registry.register(refused, String::new, at(0), &mut changes);
     assert!(matches!(refused, Err(RunnersError::Invalid(_))), "{refused:?}");
-}
-
-#[test]
-fn a_late_result_counts_and_takes_our_word_back() {
-    let mut registry = registered("r1");
-    let new =
-        NewRunnerTask { metadata: json!({"command": "true"}).as_object().cloned(), ..task("t1") };
-    run(|c| registry.create_task("r1", new, String::new, at(0), c));
-    registry.sweep(at(60), &mut Changes::default());
-
-    let late = PatchRunnerTask {
-        status: Some(COMPLETED.to_owned()),
-        metadata: json!({"exitCode": 0}).as_object().cloned(),
-    };
-    let (task, _) = with(|c| registry.patch_task("r1", "t1", late, at(90), c));
-
-    assert_eq!(task.status, COMPLETED);
-    assert_eq!(
-        serde_json::to_value(task.metadata).unwrap(),
-        json!({"command": "true", "exitCode": 0})
-    );
-    assert!(registry.task("r1", "t1").unwrap().lost.is_none());
-    assert_eq!(registry.ended, Ended { completed: 1, failed: 1 });
-}
-
-#[test]
-fn a_good_bye_leaves_the_tasks_the_rest_of_the_lease() {
-    let mut registry = registered("r1");
-    run(|c| registry.create_task("r1", task("t1"), String::new, at(0), c));
-    let body = protocol::runner::RunnerOffline { runner_id: Some("r1".to_owned()) };
-    let changes = run(|c| registry.offline(body, c));
-
-    assert_eq!(changes.lost[0].cause, "offline_requested");
-    assert!(registry.task("r1", "t1").unwrap().is_running());
-    registry.sweep(at(60), &mut Changes::default());
-    assert!(!registry.task("r1", "t1").unwrap().is_running());
 }
 
 #[test]
@@ -338,142 +226,6 @@ fn what_an_executor_tells_comes_and_goes_and_its_list_stays_with_the_results() {
     assert_eq!(kept.status, COMPLETED);
     assert_eq!(kept.metadata.as_ref().unwrap()["x"], 1);
     assert_eq!(runner.running, 0);
-}
-
-fn update(version: &str) -> RequestUpdate {
-    RequestUpdate { version: Some(version.to_owned()), ..RequestUpdate::default() }
-}
-
-#[test]
-fn an_update_is_told_until_its_version_registers() {
-    let mut registry = registered("r1");
-    run(|c| registry.request_update("r1", update("2.0.0"), at(1), c));
-    run(|c| registry.register(runner("r1"), String::new, at(2), c));
-    for second in 3..6 {
-        run(|c| registry.heartbeat(beat("r1"), at(second), c));
-        let told = registry.deliver("r1", &mut Changes::default());
-        assert_eq!(told.unwrap().0.version, "2.0.0");
-    }
-
-    let newer = RegisterRunner { version: Some("2.0.0".to_owned()), ..runner("r1") };
-    run(|c| registry.register(newer, String::new, at(7), c));
-
-    assert!(registry.deliver("r1", &mut Changes::default()).is_none());
-    assert_eq!(registry.get("r1").unwrap().update_status.as_deref(), Some("applied"));
-}
-
-#[test]
-fn an_update_that_failed_is_not_told_again_and_its_log_stays() {
-    let mut registry = registered("r1");
-    let failed = |log: &str| Heartbeat {
-        update_status: Some("failed".to_owned()),
-        update_log: Some(log.to_owned()),
-        ..beat("r1")
-    };
-    run(|c| registry.heartbeat(failed("an old failure"), at(0), c));
-    run(|c| registry.request_update("r1", update("2.0.0"), at(1), c));
-
-    registry.deliver("r1", &mut Changes::default());
-    run(|c| registry.heartbeat(failed("an old failure"), at(2), c));
-    let still = registry.deliver("r1", &mut Changes::default());
-    run(|c| registry.heartbeat(failed("a new failure"), at(3), c));
-
-    assert!(still.is_some(), "the old words say nothing about the new update");
-    assert!(registry.deliver("r1", &mut Changes::default()).is_none());
-    let runner = registry.get("r1").unwrap();
-    assert_eq!(runner.update_log.as_deref(), Some("a new failure"));
-}
-
-#[test]
-fn the_daemon_that_comes_in_its_place_inherits_the_update() {
-    let mut registry = registered("old");
-    run(|c| registry.request_update("old", update("2.0.0"), at(1), c));
-    registry.deliver("old", &mut Changes::default());
-    run(|c| registry.register(runner("new"), String::new, at(20), c));
-
-    registry.sweep(at(60), &mut Changes::default());
-
-    assert!(registry.get("old").unwrap().update.is_none());
-    assert_eq!(registry.get("new").unwrap().update.as_ref().unwrap().version, "2.0.0");
-}
-
-#[test]
-fn an_update_goes_to_nobody_else_unless_that_is_certain() {
-    let named = |id: &str, name: &str| RegisterRunner { name: Some(name.to_owned()), ..runner(id) };
-    for (name, others) in [
-        // Anybody may be called so.
-        ("unknown", vec![20]),
-        // It was there before the other was gone.
-        ("box", vec![5]),
-        // Which of them?
-        ("box", vec![20, 21]),
-    ] {
-        let mut registry = registry();
-        run(|c| registry.register(named("gone", name), String::new, at(0), c));
-        run(|c| registry.heartbeat(beat("gone"), at(10), c));
-        run(|c| registry.request_update("gone", update("2.0.0"), at(11), c));
-        for second in others {
-            let id = format!("r{second}");
-            run(|c| registry.register(named(&id, name), String::new, at(second), c));
-            run(|c| registry.heartbeat(beat(&id), at(second), c));
-        }
-        registry.sweep(at(70), &mut Changes::default());
-
-        assert!(registry.get("gone").unwrap().update.is_some(), "{name}");
-        assert!(registry.all().filter(|runner| runner.update.is_some()).count() == 1, "{name}");
-    }
-}
-
-#[test]
-fn the_version_ends_an_update_that_was_never_told() {
-    let mut registry = registered("r1");
-    run(|c| registry.request_update("r1", update("2.0.0"), at(1), c));
-    let newer = RegisterRunner { version: Some("2.0.0".to_owned()), ..runner("r1") };
-    run(|c| registry.register(newer, String::new, at(2), c));
-
-    assert!(registry.deliver("r1", &mut Changes::default()).is_none());
-
-    // The version that it has already is told all the same.
-    run(|c| registry.request_update("r1", update("2.0.0"), at(3), c));
-    let same = RegisterRunner { version: Some("2.0.0".to_owned()), ..runner("r1") };
-    run(|c| registry.register(same, String::new, at(4), c));
-    assert!(registry.deliver("r1", &mut Changes::default()).is_some());
-}
-
-#[test]
-fn the_same_old_failure_ends_no_new_update() {
-    let mut registry = registered("r1");
-    let says = |status: &str| Heartbeat {
-        update_status: Some(status.to_owned()),
-        update_log: Some("l".to_owned()),
-        ..beat("r1")
-    };
-    run(|c| registry.heartbeat(says("failed"), at(0), c));
-    run(|c| registry.request_update("r1", update("3.0.0"), at(1), c));
-    for second in 2..8 {
-        run(|c| registry.heartbeat(says("failed"), at(second), c));
-        assert!(registry.deliver("r1", &mut Changes::default()).is_some(), "{second}");
-    }
-    run(|c| registry.heartbeat(says("pending"), at(8), c));
-    run(|c| registry.heartbeat(says("failed"), at(9), c));
-
-    assert!(registry.deliver("r1", &mut Changes::default()).is_none(), "it has tried");
-}
-
-#[test]
-fn a_key_is_told_until_it_is_used() {
-    let mut registry = registered("r1");
-    let push = KeyPush { key: "k2".to_owned(), sealed: "…".to_owned(), requested: at(0).at };
-    run(|c| registry.push_key("r1", push, c));
-
-    let mut changes = Changes::default();
-    registry.note_key("r1", Some("k1"), &mut changes);
-    let told = registry.deliver("r1", &mut changes).unwrap();
-    registry.note_key("r1", Some("k2"), &mut changes);
-
-    assert_eq!((told.0.version.as_str(), told.0.api_key), ("1.0.0", None));
-    assert_eq!(told.1.unwrap().key, "k2");
-    assert!(registry.deliver("r1", &mut changes).is_none());
 }
 
 #[test]
