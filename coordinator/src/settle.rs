@@ -214,9 +214,8 @@ pub fn verdict(facts: &Facts<'_>, end: &End, now: Timestamp, retry: &Retry) -> V
     match end {
         End::Outcome(outcome) => after_outcome(facts, outcome, now, retry),
         End::Lost { since, error } => {
-            let error = format!("lost: {error}");
             let last = facts.before.failures + 1 >= retry.attempts;
-            block(facts, Class::Lost, &error, &lost_advice(facts, *since, last), None, None)
+            block(facts, Class::Lost, error, &lost_advice(facts, *since, last), None, None)
         }
         End::NotStarted { class, error } => {
             let wait = retry.delay(facts.before.not_started);

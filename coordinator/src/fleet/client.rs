@@ -39,7 +39,7 @@ pub enum ClientError {
     #[error("`{name}` did not take it: {why}")]
     NotTaken { name: String, why: String },
     /// The runner has the task, and nothing is known of it now.
-    #[error("`{name}` {why}")]
+    #[error("`{name}`: {why}")]
     Silent { name: String, why: String },
     /// It answered with a refusal.
     #[error("{} ({})", refusal.error, refusal.code.http_status())]

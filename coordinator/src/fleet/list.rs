@@ -118,7 +118,7 @@ impl TaskList {
         loop {
             match self.stands(&task_id)? {
                 Stands::Lost(why) => return Err(self.silent(why)),
-                Stands::Gone => return Err(self.silent("is offline".to_owned())),
+                Stands::Gone => return Err(self.silent("it is offline".to_owned())),
                 Stands::Ended => return self.view(id),
                 Stands::Unread | Stands::Read => {}
             }
