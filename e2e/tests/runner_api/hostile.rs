@@ -7,7 +7,7 @@ use e2e::world::COORDINATOR;
 use futures::future::join_all;
 use serde_json::json;
 
-use super::api::{Api, SOON};
+use super::api::{Api, KEY, SOON};
 use super::raw::{Back, Raw};
 
 /// What the process may grow by under attack: less than one of the huge bodies.
@@ -159,6 +159,24 @@ async fn a_huge_body_is_refused_and_not_kept() {
         }
         assert!(sent < 200, "{path}: {sent} MiB were read");
         goes_on(&mut api, before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_who_sends_the_whole_body_first() {
+    let Some(api) = Api::locked("a_refusal_reaches_who_sends_the_whole_body_first").await else {
+        return;
+    };
+    let body = vec![b'x'; 4 * 1024 * 1024];
+
+    for (path, key, status) in
+        [("/runners/register", "wrong", 401), ("/agent/nobody/process", KEY, 404)]
+    {
+        let mut raw = Raw::connect(api.address()).await;
+        let head = post(path, body.len()).replacen("Host: x", &format!("X-API-Key: {key}"), 1);
+        raw.send(head.replacen("\r\n", "\r\nHost: x\r\n", 1)).await;
+        assert!(raw.send(&body).await, "{path}: cut off while it sends");
+        assert_eq!(raw.read().await.status(), status, "{path}");
     }
 }
 
