@@ -67,10 +67,7 @@ pub(super) async fn rotate(
     let was_open = !app.keys.is_protected();
     let known: Vec<String> = {
         let registry = app.runners.read();
-        // Whoever had no key until now is not let in any more, and so cannot be told.
-        let can_be_told =
-            |id: &&String| registry.get(id).is_ok_and(|runner| !was_open || runner.key.is_some());
-        asked.iter().filter(can_be_told).cloned().collect()
+        asked.iter().filter(|id| registry.get(id).is_ok()).cloned().collect()
     };
     let rotation = Rotation { secret: &secret, rights, grace, notified: known.clone() };
     let rotated = app.keys.rotate(rotation).await?;
