@@ -11,7 +11,7 @@
 //! - [`keys`]: who may ask for what; [`update`]: the update of the coordinator itself.
 //! - [`board`]: what is known right now; [`app`]: what everything shares.
 //! - [`dispatch`]: one bead from ready to close; [`poll`]: when.
-//! - [`api`]: the HTTP routes; [`unread`]: bodies that nobody wants.
+//! - [`api`]: the HTTP routes; `unread`: bodies that nobody wants.
 
 pub mod admission;
 pub mod api;
