@@ -230,7 +230,7 @@ type States = BTreeMap<ExecutorName, ExecutorState>;
 
 /// Returns the runners whose circuit breaker lets nothing through, and until when.
 fn left_alone(app: &App, fleet: &States, now: Timestamp) -> BTreeMap<ExecutorName, Timestamp> {
-    let runners = fleet.iter().filter_map(|(name, state)| Some((name, &state.runner.as_ref()?.id)));
+    let runners = fleet.iter().filter_map(|(name, state)| Some((name, state.runner_id()?)));
     let waits = runners.map(|(name, id)| (name, app.admission.wait(id)));
     waits
         .filter(|(_, wait)| !wait.is_zero())
@@ -240,8 +240,8 @@ fn left_alone(app: &App, fleet: &States, now: Timestamp) -> BTreeMap<ExecutorNam
 
 /// Whether a runner's circuit breaker lets this one through; while it is half open, one only.
 fn is_admitted(app: &App, fleet: &States, executor: &ExecutorName) -> bool {
-    let runner = fleet.get(executor).and_then(|state| state.runner.as_ref());
-    runner.is_none_or(|runner| app.admission.admit(&runner.id).is_ok())
+    let runner = fleet.get(executor).and_then(ExecutorState::runner_id);
+    runner.is_none_or(|id| app.admission.admit(id).is_ok())
 }
 
 /// Begins a line for every bead that the plan decided about.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use protocol::coordinator::ApiError;
 use protocol::runner::{
-    Heartbeat, HeartbeatAnswer, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate, RUNNING,
+    Heartbeat, HeartbeatAnswer, MoveRunner, NewRunnerTask, PatchRunnerTask, PendingUpdate,
     RegisterRunner, Registered, RequestUpdate, RunnerInfo, RunnerList, RunnerOffline, RunnerTask,
     RunnerTasks, UpdateRequested, VersionCheck, Word,
 };
@@ -234,7 +234,7 @@ async fn patch_task(
 ) -> Result<Json<RunnerTask>, Problem> {
     let task = app.runners.patch_task(&id, &task, body).await?;
     app.sessions.hear_of(&task);
-    if task.status != RUNNING {
+    if task.is_over() {
         // However the task ended: the runner does its work.
         app.admission.succeeded(&id);
     }

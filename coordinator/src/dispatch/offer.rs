@@ -9,7 +9,7 @@ use protocol::refusal::{Refusal, RefusalCode};
 use tracing::{debug, info, warn};
 
 use super::{Line, Stop, grace_is_over, missing};
-use crate::fleet::{ClientError, Door, Offer};
+use crate::fleet::{ClientError, Door, ExecutorState, Offer};
 use crate::ledger::Step;
 use crate::settle::{Class, End};
 
@@ -108,17 +108,17 @@ impl Line {
     /// Tells the circuit breaker of a registered runner whether the offer reached it.
     fn note_delivery(&self, name: &crate::routing::ExecutorName, error: Option<&ClientError>) {
         let states = self.app.fleet.states();
-        let Some(runner) = states.get(name).and_then(|state| state.runner.as_ref()) else { return };
+        let Some(id) = states.get(name).and_then(ExecutorState::runner_id) else { return };
         match error {
             // A refusal is an answer.
-            None | Some(ClientError::Refused { .. }) => self.app.admission.succeeded(&runner.id),
+            None | Some(ClientError::Refused { .. }) => self.app.admission.succeeded(id),
             Some(
                 error @ (ClientError::Unreachable { .. }
                 | ClientError::Cut { .. }
                 | ClientError::NotTaken { .. }
                 | ClientError::Silent { .. }
                 | ClientError::NotProtocol { .. }),
-            ) => self.app.admission.failed(&runner.id, &error.line()),
+            ) => self.app.admission.failed(id, &error.line()),
         }
     }
 
@@ -129,10 +129,10 @@ impl Line {
         let candidates = super::candidates(&self.app, &self.attempt);
         candidates.iter().filter(|name| *name != than).any(|name| {
             states.get(name).is_some_and(|state| {
-                let rests = |id: &String| !self.app.admission.wait(id).is_zero();
+                let takes = |id| self.app.admission.wait(id).is_zero();
                 state.is_up()
                     && state.task(&self.attempt.task_type).is_some()
-                    && !state.runner.as_ref().is_some_and(|runner| rests(&runner.id))
+                    && state.runner_id().is_none_or(takes)
             })
         })
     }
@@ -140,8 +140,8 @@ impl Line {
     /// Keeps a runner that leaves its list unread from being chosen again at once.
     fn leave_alone(&self, name: &crate::routing::ExecutorName, error: &ClientError) {
         let states = self.app.fleet.states();
-        if let Some(runner) = states.get(name).and_then(|state| state.runner.as_ref()) {
-            self.app.admission.failed_for_good(&runner.id, &error.line());
+        if let Some(id) = states.get(name).and_then(ExecutorState::runner_id) {
+            self.app.admission.failed_for_good(id, &error.line());
         }
     }
 

@@ -128,6 +128,11 @@ impl ExecutorState {
         self.tasks.get(task_type).copied().or_else(|| takes_anything.then_some(anything))
     }
 
+    /// Returns the id that it registered under.
+    pub fn runner_id(&self) -> Option<&str> {
+        self.runner.as_ref().map(|runner| runner.id.as_str())
+    }
+
     /// Whether it takes work.
     pub fn is_up(&self) -> bool {
         self.condition == Condition::Up

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use protocol::runner::{
-    COMPLETED, ExecutorMetadata, FAILED, PendingUpdate, RUNNING, RealmTemplate, RunnerInfo,
-    RunnerStatus, RunnerTask, SystemResources,
+    ExecutorMetadata, PendingUpdate, RUNNING, RealmTemplate, RunnerInfo, RunnerStatus, RunnerTask,
+    SystemResources,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -104,9 +104,9 @@ impl Task {
         self.wire.status == RUNNING
     }
 
-    /// Whether it has ended; any other word than these two means that it has not.
+    /// Whether it has ended.
     pub fn is_over(&self) -> bool {
-        self.wire.status == COMPLETED || self.wire.status == FAILED
+        self.wire.is_over()
     }
 }
 

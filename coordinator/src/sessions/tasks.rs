@@ -1,6 +1,6 @@
 //! What sessions have to do with the tasks on runners' lists.
 
-use protocol::runner::{RUNNING, RunnerTask};
+use protocol::runner::RunnerTask;
 use tracing::warn;
 
 use super::registry::CREATE;
@@ -11,7 +11,7 @@ use crate::runners::RunnersError;
 impl Sessions {
     /// Takes what became of a task, before whoever reported it is answered.
     pub fn hear_of(&self, task: &RunnerTask) {
-        if task.status == RUNNING || task.kind.as_deref() != Some(CREATE) {
+        if !task.is_over() || task.kind.as_deref() != Some(CREATE) {
             return;
         }
         let mut registry = self.read();

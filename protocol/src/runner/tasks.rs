@@ -44,6 +44,13 @@ pub const COMPLETED: &str = "completed";
 /// The word for a task that did not.
 pub const FAILED: &str = "failed";
 
+impl RunnerTask {
+    /// Whether it has ended; any status but these two means that it has not.
+    pub fn is_over(&self) -> bool {
+        self.status == COMPLETED || self.status == FAILED
+    }
+}
+
 fn running() -> String {
     RUNNING.to_owned()
 }

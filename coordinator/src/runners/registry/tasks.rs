@@ -141,10 +141,10 @@ impl Registry {
         }
         task.delivered = true;
         if let Some(status) = status {
-            if status == COMPLETED || status == FAILED {
+            task.wire.status = status;
+            if task.is_over() {
                 task.wire.completed_at = Some(now.millis());
             }
-            task.wire.status = status;
         }
         let wire = task.wire.clone();
         runner.running -= usize::from(was_running);
@@ -301,7 +301,7 @@ fn fill_in(told: &mut RunnerTask, known: Option<&RunnerTask>, now: Moment) {
     if told.started_at == 0 {
         told.started_at = known.map_or(now.millis(), |known| known.started_at);
     }
-    if told.completed_at.is_none() && (told.status == COMPLETED || told.status == FAILED) {
+    if told.completed_at.is_none() && told.is_over() {
         told.completed_at = known.and_then(|known| known.completed_at).or(Some(now.millis()));
     }
     let Some(known) = known else { return };
